@@ -1,0 +1,205 @@
+import { LoopprofError } from './errors.js';
+
+/** The engines by name; `auto` takes the first that loads. */
+export type EngineName = 'auto' | 'datadog';
+
+export const ENGINE_NAMES: readonly EngineName[] = ['auto', 'datadog'];
+
+/** What `authorize` is told about a request. */
+export interface AccessRequest {
+  readonly method: string;
+  /** Path and query as the client sent them. */
+  readonly url: string;
+  /** Lower-case names. */
+  readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>;
+  /** The socket's, never a header's. */
+  readonly remoteAddress: string | undefined;
+}
+
+/**
+ * Who may read profiles.
+ *
+ * - `'loopback'`: requests that provably come from this machine, and not from another site's page.
+ * - `{ token }`: `Authorization: Bearer <token>`, or Basic with the token as password, at least 16 characters.
+ * - `{ authorize }`: your own check; a throw, a rejection or anything but `true` refuses.
+ * - `'public'`: everybody. Profiles show file names, function names and traffic.
+ */
+export type Access =
+  | 'loopback'
+  | 'public'
+  | { readonly token: string }
+  | { readonly authorize: (request: AccessRequest) => boolean | Promise<boolean> };
+
+/** ProfilerConfig says what is recorded, for how long it is kept, and who may read it. */
+export interface ProfilerConfig {
+  /**
+   * Serve the CPU profile. Off: its route answers 404 and names this field, and nothing is sampled.
+   * @default true
+   */
+  enableCPU: boolean;
+  /**
+   * Serve the heap profile. Off: its route answers 404 and names this field, and nothing is sampled.
+   * @default true
+   */
+  enableMemory: boolean;
+  /**
+   * Run the standalone server on `httpAddr`.
+   * @default true for `new Profiler()`; for the profiler that adapters share, only when `httpAddr` is given
+   */
+  enableHTTP: boolean;
+  /**
+   * `host:port` of the standalone server; `:6060` means every interface, port 0 any free port.
+   * @default 'localhost:6060'
+   */
+  httpAddr: string;
+  /**
+   * Length of a CPU profile that is asked for without `seconds`. Minimum 1 000.
+   * @default 30_000
+   */
+  profileDurationMs: number;
+  /**
+   * Time between two looks at the main thread. 1 000 to 1 000 000; 10 000 is 100 Hz, as in Go.
+   * @default 10_000
+   */
+  cpuSampleIntervalMicros: number;
+  /**
+   * Mean number of allocated bytes between two heap samples. 1 024 to 1 073 741 824.
+   * @default 524_288
+   */
+  memorySampleBytes: number;
+  /**
+   * What does the sampling. `auto` takes the first that loads.
+   * @default 'auto'
+   */
+  engine: EngineName;
+  /**
+   * Who may read. Unless it is written out, routes mounted in the app are closed when `NODE_ENV` is `production`, since a proxy
+   * on the same host cannot be told from a local client.
+   * @default 'loopback'
+   */
+  access: Access;
+  /**
+   * How far back the recorder reaches. 1 000 to 3 600 000; also bounded in bytes.
+   * @default 300_000
+   */
+  windowMs: number;
+  /**
+   * Largest `seconds` that a request may ask for. 1 to 3 600.
+   * @default 300
+   */
+  maxSeconds: number;
+}
+
+/** A configuration with every field, and what was written out by the user, which some defaults depend on. */
+export interface ResolvedConfig extends ProfilerConfig {
+  readonly given: ReadonlySet<keyof ProfilerConfig>;
+}
+
+/** The defaults, as a fresh object. */
+export function defaultProfilerConfig(): ProfilerConfig {
+  return {
+    enableCPU: true,
+    enableMemory: true,
+    enableHTTP: true,
+    httpAddr: 'localhost:6060',
+    profileDurationMs: 30_000,
+    cpuSampleIntervalMicros: 10_000,
+    memorySampleBytes: 524_288,
+    engine: 'auto',
+    access: 'loopback',
+    windowMs: 300_000,
+    maxSeconds: 300,
+  };
+}
+
+/** A rule that a value meets or not, and its words for the message. */
+interface Rule {
+  readonly text: string;
+  meets(value: unknown): boolean;
+}
+
+const BOOLEAN: Rule = { text: 'true or false', meets: (value) => typeof value === 'boolean' };
+
+const integer = (min: number, max: number): Rule => ({
+  text: `an integer from ${min} to ${max}`,
+  meets: (value) => Number.isInteger(value) && (value as number) >= min && (value as number) <= max,
+});
+
+const oneOf = (names: readonly string[]): Rule => ({
+  text: `one of ${names.map((name) => `'${name}'`).join(', ')}`,
+  meets: (value) => names.includes(value as string),
+});
+
+/** Shorter tokens can be guessed. */
+const MIN_TOKEN_LENGTH = 16;
+
+const ACCESS: Rule = {
+  text: `'loopback', 'public', { token } with at least ${MIN_TOKEN_LENGTH} characters, or { authorize } with a function`,
+  meets: (value) => {
+    if (value === 'loopback' || value === 'public') return true;
+    if (typeof value !== 'object' || value === null) return false;
+    const keys = Object.keys(value);
+    if (keys.length !== 1) return false;
+    const { token, authorize } = value as { token?: unknown; authorize?: unknown };
+    return (typeof token === 'string' && token.length >= MIN_TOKEN_LENGTH) || typeof authorize === 'function';
+  },
+};
+
+const ADDRESS: Rule = {
+  text: "'host:port' with a port from 0 to 65535, such as 'localhost:6060', '[::1]:6060' or ':6060'",
+  meets: (value) => typeof value === 'string' && parseAddress(value) !== undefined,
+};
+
+const RULES: Record<keyof ProfilerConfig, Rule> = {
+  enableCPU: BOOLEAN,
+  enableMemory: BOOLEAN,
+  enableHTTP: BOOLEAN,
+  httpAddr: ADDRESS,
+  profileDurationMs: integer(1000, 3_600_000),
+  cpuSampleIntervalMicros: integer(1000, 1_000_000),
+  memorySampleBytes: integer(1024, 1_073_741_824),
+  engine: oneOf(ENGINE_NAMES),
+  access: ACCESS,
+  windowMs: integer(1000, 3_600_000),
+  maxSeconds: integer(1, 3600),
+};
+
+/**
+ * Checks what the user gave and fills in the defaults. Throws LOOPPROF_INVALID_CONFIG naming field, rule and value. Fields that
+ * are `undefined` count as not given.
+ */
+export function resolveConfig(given: Partial<ProfilerConfig> = {}): ResolvedConfig {
+  if (typeof given !== 'object' || given === null) {
+    throw invalid(`The configuration must be an object, got ${shown(given)}.`);
+  }
+  const config: Record<string, unknown> = { ...defaultProfilerConfig() };
+  const fields = new Set<keyof ProfilerConfig>();
+  for (const [field, value] of Object.entries(given)) {
+    if (value === undefined) continue;
+    const rule = Object.hasOwn(RULES, field) ? RULES[field as keyof ProfilerConfig] : undefined;
+    if (!rule) throw invalid(`Unknown configuration field \`${field}\`. Fields are: ${Object.keys(RULES).join(', ')}.`);
+    if (!rule.meets(value)) throw invalid(`\`${field}\` must be ${rule.text}, got ${shown(value)}.`);
+    config[field] = value;
+    fields.add(field as keyof ProfilerConfig);
+  }
+  return { ...(config as unknown as ProfilerConfig), given: fields };
+}
+
+/** Splits `host:port`; undefined when it is malformed. An empty host means every interface. */
+export function parseAddress(address: string): { host: string | undefined; port: number } | undefined {
+  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^\s:/[\]]*)):(\d{1,5})$/.exec(address);
+  if (!match) return undefined;
+  const port = Number(match[3]);
+  return port > 65_535 ? undefined : { host: match[1] ?? (match[2] || undefined), port };
+}
+
+function invalid(message: string): LoopprofError {
+  return new LoopprofError('LOOPPROF_INVALID_CONFIG', message);
+}
+
+/** A value for an error message; secrets are not repeated. */
+function shown(value: unknown): string {
+  if (typeof value === 'string') return `'${value}' (string)`;
+  if (typeof value === 'object' && value !== null) return `an object with ${Object.keys(value).join(', ') || 'no fields'}`;
+  return `${String(value)} (${typeof value})`;
+}

@@ -1,0 +1,161 @@
+/**
+ * The engine on `@datadog/pprof`, one level below its public functions.
+ *
+ * The public `time.stop()` serialises on the main thread (8-31 ms) and waits for sampling signals (10-18 ms); the native class
+ * behind it hands out the raw tree in 1-4 ms. The package has no `exports` map, so the path resolves; the dependency is pinned
+ * to the minor version because these are its internals.
+ */
+import { isMainThread } from 'node:worker_threads';
+import { LoopprofError, messageOf } from '../errors.js';
+import type {
+  CpuSampler,
+  CpuSamplerOptions,
+  Engine,
+  HeapSampler,
+  HeapSamplerOptions,
+  RawCpuNode,
+  RawCpuWindow,
+  RawHeapNode,
+} from './engine.js';
+
+interface NativeTimeProfile {
+  readonly topDownRoot: RawCpuNode;
+  readonly nonJSThreadsCpuTime?: number;
+}
+
+interface NativeTimeProfiler {
+  start(): void;
+  stop(restart: boolean): NativeTimeProfile;
+  stopAndCollect<T>(restart: boolean, convert: (profile: NativeTimeProfile) => T): T;
+  v8ProfilerStuckEventLoopDetected(): number;
+  dispose(): void;
+}
+
+interface TimeProfilerBindings {
+  TimeProfiler: new (options: Record<string, unknown>) => NativeTimeProfiler;
+}
+
+interface HeapProfilerBindings {
+  startSamplingHeapProfiler(intervalBytes: number, stackDepth: number, allocations?: boolean): void;
+  stopSamplingHeapProfiler(): void;
+  mapAllocationProfile<T>(convert: (root: RawHeapNode) => T): T;
+}
+
+/**
+ * The samples' buffer holds twice this stretch: how long the loop may be blocked before labels and CPU times of further
+ * samples are lost.
+ */
+const BUFFERED_MILLIS = 60_000;
+
+/** Shorter windows can hold no hit at all, which the stuck-profiler check takes for a defect. */
+const SHORTEST_TELLING_WINDOW_INTERVALS = 50;
+
+const CERTAINLY_STUCK = 2;
+
+class DatadogCpuSampler implements CpuSampler {
+  readonly #bindings: TimeProfilerBindings;
+  #profiler: NativeTimeProfiler | undefined;
+  #intervalMicros = 0;
+  #harvestedAt = 0;
+  #suspicions = 0;
+
+  constructor(bindings: TimeProfilerBindings) {
+    this.#bindings = bindings;
+  }
+
+  start({ intervalMicros }: CpuSamplerOptions): void {
+    const profiler = new this.#bindings.TimeProfiler({
+      durationMillis: BUFFERED_MILLIS,
+      intervalMicros,
+      lineNumbers: false,
+      withContexts: true,
+      workaroundV8Bug: false,
+      collectCpuTime: true,
+      collectAsyncId: false,
+      useCPED: false,
+      CPEDKey: undefined,
+      isMainThread,
+    });
+    profiler.start();
+    this.#profiler = profiler;
+    this.#intervalMicros = intervalMicros;
+    this.#harvestedAt = performance.now();
+    this.#suspicions = 0;
+  }
+
+  harvest<T>(convert: (window: RawCpuWindow) => T): T {
+    const profiler = this.#profiler;
+    if (!profiler) throw new LoopprofError('LOOPPROF_NOT_STARTED', 'The CPU sampler is not running.');
+    const result = profiler.stopAndCollect(true, ({ topDownRoot, nonJSThreadsCpuTime }) =>
+      convert({ root: topDownRoot, otherThreadsCpuNanos: nonJSThreadsCpuTime }),
+    );
+    this.#restartIfStuck(profiler);
+    return result;
+  }
+
+  stop(): void {
+    const profiler = this.#profiler;
+    this.#profiler = undefined;
+    // Not `stop(false)`: it would build a tree that nobody reads.
+    profiler?.stopAndCollect(false, () => undefined);
+  }
+
+  /**
+   * V8's sampling thread can get stuck, spinning and delivering nothing; only a full stop and start frees it, at the price of
+   * a cold start (70-190 ms). The check's lower level also fires on healthy profiles, so it must repeat before we believe it.
+   */
+  #restartIfStuck(profiler: NativeTimeProfiler): void {
+    const now = performance.now();
+    const windowMicros = (now - this.#harvestedAt) * 1000;
+    this.#harvestedAt = now;
+    if (windowMicros < SHORTEST_TELLING_WINDOW_INTERVALS * this.#intervalMicros) return;
+    const level = profiler.v8ProfilerStuckEventLoopDetected();
+    this.#suspicions = level === 0 ? 0 : this.#suspicions + 1;
+    if (level < CERTAINLY_STUCK && this.#suspicions < 3) return;
+    this.#suspicions = 0;
+    profiler.stopAndCollect(false, () => undefined);
+    profiler.start();
+  }
+}
+
+class DatadogHeapSampler implements HeapSampler {
+  readonly #bindings: HeapProfilerBindings;
+
+  constructor(bindings: HeapProfilerBindings) {
+    this.#bindings = bindings;
+  }
+
+  start({ intervalBytes, stackDepth }: HeapSamplerOptions): void {
+    this.#bindings.startSamplingHeapProfiler(intervalBytes, stackDepth);
+  }
+
+  read<T>(convert: (root: RawHeapNode) => T): T {
+    return this.#bindings.mapAllocationProfile(convert);
+  }
+
+  stop(): void {
+    this.#bindings.stopSamplingHeapProfiler();
+  }
+}
+
+/** Loads the addon; throws LOOPPROF_ENGINE_UNAVAILABLE with the reason when it cannot. */
+export function loadDatadogEngine(): Engine {
+  try {
+    const time = require('@datadog/pprof/out/src/time-profiler-bindings') as TimeProfilerBindings;
+    const heap = require('@datadog/pprof/out/src/heap-profiler-bindings') as HeapProfilerBindings;
+    const { version } = require('@datadog/pprof/package.json') as { version: string };
+    return {
+      name: 'datadog',
+      version: `@datadog/pprof ${version}`,
+      cpu: new DatadogCpuSampler(time),
+      heap: new DatadogHeapSampler(heap),
+    };
+  } catch (error) {
+    throw new LoopprofError(
+      'LOOPPROF_ENGINE_UNAVAILABLE',
+      `The engine "datadog" did not load: ${messageOf(error).split('\n')[0]}. ` +
+        'It needs the native addon of @datadog/pprof, which is prebuilt for Linux (glibc, musl), macOS and Windows.',
+      { cause: error },
+    );
+  }
+}

@@ -1,0 +1,79 @@
+/**
+ * The narrow interface to V8's profilers. Everything that touches them lives in this folder, one file per engine.
+ */
+
+/** A node of the sampled call tree. Valid only while the callback that received it runs. */
+export interface RawNode {
+  readonly name: string;
+  readonly scriptName: string;
+  readonly scriptId: number;
+  /** 1-based; with timed samples the function's first line, 0 when unknown. */
+  readonly lineNumber: number;
+  /** 1-based, 0 when unknown. */
+  readonly columnNumber: number;
+  readonly children: readonly RawNode[];
+}
+
+/** One look at the main thread. */
+export interface RawSample {
+  /** What labelled the code that ran, if anything did. */
+  readonly context?: object | undefined;
+  /** Microseconds since the epoch. */
+  readonly timestamp: bigint;
+  /** Nanoseconds of thread CPU since the previous look that has one; `(program)` looks have none, the next one covers them. */
+  readonly cpuTime?: number | undefined;
+}
+
+export interface RawCpuNode extends RawNode {
+  readonly hitCount: number;
+  readonly contexts?: readonly RawSample[] | undefined;
+  readonly children: readonly RawCpuNode[];
+}
+
+/** What the sampler saw since the harvest before. */
+export interface RawCpuWindow {
+  readonly root: RawCpuNode;
+  /** CPU that threads without JavaScript (GC helpers, libuv's pool, the compiler) used meanwhile; undefined if not known. */
+  readonly otherThreadsCpuNanos: number | undefined;
+}
+
+export interface RawHeapNode extends RawNode {
+  readonly allocations: readonly { readonly sizeBytes: number; readonly count: number }[];
+  readonly children: readonly RawHeapNode[];
+}
+
+export interface CpuSamplerOptions {
+  intervalMicros: number;
+}
+
+export interface HeapSamplerOptions {
+  /** Mean distance between two samples. */
+  intervalBytes: number;
+  stackDepth: number;
+}
+
+/**
+ * The CPU sampler of this thread. `harvest` may run inside a blocked event loop, so it must not wait for anything.
+ */
+export interface CpuSampler {
+  start(options: CpuSamplerOptions): void;
+  /** Gives what was sampled since the last harvest to `convert`, while sampling goes on. */
+  harvest<T>(convert: (window: RawCpuWindow) => T): T;
+  stop(): void;
+}
+
+export interface HeapSampler {
+  start(options: HeapSamplerOptions): void;
+  /** Gives the live sampled allocations to `convert`; throws when the sampler is not running (any more). */
+  read<T>(convert: (root: RawHeapNode) => T): T;
+  stop(): void;
+}
+
+/** An engine that has loaded. */
+export interface Engine {
+  readonly name: string;
+  /** What the index page and the log add after the name. */
+  readonly version: string;
+  readonly cpu: CpuSampler;
+  readonly heap: HeapSampler;
+}

@@ -1,0 +1,77 @@
+/** Codes of {@link LoopprofError}; stable across versions. */
+export type LoopprofErrorCode =
+  | 'LOOPPROF_ALREADY_STARTED'
+  | 'LOOPPROF_NOT_STARTED'
+  | 'LOOPPROF_INVALID_CONFIG'
+  | 'LOOPPROF_ADDRESS_UNAVAILABLE'
+  | 'LOOPPROF_ENGINE_UNAVAILABLE'
+  | 'LOOPPROF_INVALID_PARAMETER'
+  | 'LOOPPROF_UNKNOWN_PROFILE'
+  | 'LOOPPROF_PROFILE_DISABLED'
+  | 'LOOPPROF_METHOD_NOT_ALLOWED'
+  | 'LOOPPROF_FORBIDDEN'
+  | 'LOOPPROF_UNAUTHORIZED'
+  | 'LOOPPROF_ABORTED'
+  | 'LOOPPROF_INTERNAL';
+
+const STATUS: Record<LoopprofErrorCode, number> = {
+  LOOPPROF_ALREADY_STARTED: 409,
+  LOOPPROF_NOT_STARTED: 503,
+  LOOPPROF_INVALID_CONFIG: 500,
+  LOOPPROF_ADDRESS_UNAVAILABLE: 503,
+  LOOPPROF_ENGINE_UNAVAILABLE: 503,
+  LOOPPROF_INVALID_PARAMETER: 400,
+  LOOPPROF_UNKNOWN_PROFILE: 404,
+  LOOPPROF_PROFILE_DISABLED: 404,
+  LOOPPROF_METHOD_NOT_ALLOWED: 405,
+  LOOPPROF_FORBIDDEN: 403,
+  LOOPPROF_UNAUTHORIZED: 401,
+  LOOPPROF_ABORTED: 499,
+  LOOPPROF_INTERNAL: 500,
+};
+
+/**
+ * LoopprofError is the one error class of loopprof: a stable `code`, the HTTP `status` it is answered with, and a message
+ * that says what was wrong, the rule, and what to do.
+ *
+ * @example
+ * ```ts
+ * try {
+ *   await profiler.start();
+ * } catch (error) {
+ *   if (isLoopprofError(error) && error.code === 'LOOPPROF_INVALID_CONFIG') console.error(error.message);
+ * }
+ * ```
+ */
+export class LoopprofError extends Error {
+  /** Stable identifier to branch on; the message may change, the code does not. */
+  readonly code: LoopprofErrorCode;
+  /** The HTTP status a request that ran into this error is answered with. */
+  readonly status: number;
+
+  constructor(code: LoopprofErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = 'LoopprofError';
+    this.code = code;
+    this.status = STATUS[code];
+  }
+}
+
+/**
+ * isLoopprofError tells a LoopprofError of any installed copy of loopprof, and of any realm (Jest gives every test file its
+ * own), which `instanceof` cannot.
+ */
+export function isLoopprofError(value: unknown): value is LoopprofError {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    (value as { name?: unknown }).name === 'LoopprofError' &&
+    typeof (value as { code?: unknown }).code === 'string'
+  );
+}
+
+/** The message of anything that can be thrown. */
+export function messageOf(thrown: unknown): string {
+  if (typeof thrown === 'object' && thrown !== null && 'message' in thrown) return String(thrown.message);
+  return String(thrown);
+}

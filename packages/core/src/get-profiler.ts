@@ -1,0 +1,46 @@
+import { type ProfilerConfig } from './config.js';
+import { messageOf } from './errors.js';
+import { silentLogger, type Logger } from './logger.js';
+import { Profiler } from './profiler.js';
+
+let shared: { readonly profiler: Profiler; readonly config: Partial<ProfilerConfig> } | undefined;
+
+/**
+ * getProfiler gives the running profiler that the adapters share, and starts it at the first call. It never throws: a
+ * configuration that is refused is logged, or printed as a warning of the process where there is no logger, and the routes
+ * say why.
+ *
+ * The first call's configuration holds; a later one that differs is warned about. The standalone server is started only when
+ * `httpAddr` is given.
+ *
+ * @example
+ * ```ts
+ * import { getProfiler } from '@loopprof/core';
+ *
+ * const profiler = getProfiler({ httpAddr: 'localhost:6060' });
+ * ```
+ */
+export function getProfiler(config: Partial<ProfilerConfig> = {}, logger?: Logger): Profiler {
+  if (shared?.profiler.running) {
+    warnAboutDifferences(config, shared.config, logger ?? silentLogger);
+    return shared.profiler;
+  }
+  const profiler = new Profiler({ enableHTTP: config.httpAddr !== undefined, ...config }, logger);
+  shared = { profiler, config };
+  profiler.start().catch((error: unknown) => {
+    if (logger) logger.error({ err: error }, `loopprof: ${messageOf(error)}`);
+    else process.emitWarning(messageOf(error), 'LoopprofWarning');
+  });
+  return profiler;
+}
+
+function warnAboutDifferences(
+  wanted: Partial<ProfilerConfig>,
+  running: Partial<ProfilerConfig>,
+  logger: Logger,
+): void {
+  for (const field of Object.keys(wanted) as (keyof ProfilerConfig)[]) {
+    if (wanted[field] === undefined || wanted[field] === running[field]) continue;
+    logger.warn({ field }, `loopprof: the shared profiler already runs; \`${field}\` given by a later caller has no effect`);
+  }
+}

@@ -1,0 +1,139 @@
+/** Answers requests below the mount. Knows no server, no framework, and profiles only by the registry. */
+import { isLoopprofError, LoopprofError, messageOf } from '../errors.js';
+import type { ProfilerConfig } from '../config.js';
+import type { Logger } from '../logger.js';
+import type { Profile } from '../profiles/profile.js';
+import type { ProfileRegistry } from '../profiles/registry.js';
+import type { AccessCheck } from './access.js';
+import { INDEX_CSP, indexPage } from './index-page.js';
+import type { PprofHandler, PprofRequest, PprofResponse } from './message.js';
+import { parseCapture } from './params.js';
+
+export interface HandlerOptions {
+  readonly registry: ProfileRegistry;
+  /** The configuration in force; throws the reason while there is none. */
+  config(): ProfilerConfig;
+  readonly checkAccess: AccessCheck;
+  readonly logger: Logger;
+  /** Facts for the index page, read when it is shown. */
+  facts(): readonly (readonly [string, string])[];
+  /** What does not work, read when the index page is shown. */
+  problems(): readonly Error[];
+}
+
+const TEXT = 'text/plain; charset=utf-8';
+
+const COMMON_HEADERS = { 'X-Content-Type-Options': 'nosniff', 'Cache-Control': 'no-store' };
+
+export function createHandler(options: HandlerOptions): PprofHandler {
+  return async (request) => {
+    try {
+      const response = await answer(request, options);
+      return request.method === 'HEAD' ? { ...response, body: '' } : response;
+    } catch (error) {
+      return errorResponse(error, options.logger);
+    }
+  };
+}
+
+async function answer(request: PprofRequest, options: HandlerOptions): Promise<PprofResponse> {
+  await options.checkAccess(request);
+  if (request.method !== 'GET' && request.method !== 'HEAD') {
+    throw new LoopprofError('LOOPPROF_METHOD_NOT_ALLOWED', `${request.method} is not allowed here: use GET or HEAD.`);
+  }
+  const { pathname, query } = splitUrl(request.url);
+  if (request.path === '') return redirectTo(`${pathname.slice(pathname.lastIndexOf('/') + 1)}/${query && `?${query}`}`);
+  const name = request.path.slice(1);
+  if (name === '') return index(request, options);
+  const profile = options.registry.lookup(name);
+  if (!profile) {
+    throw new LoopprofError('LOOPPROF_UNKNOWN_PROFILE', `Unknown profile. Known: ${[...options.registry].map((known) => known.name).join(', ')}`);
+  }
+  return capture(profile, { request, query, options });
+}
+
+async function capture(
+  profile: Profile,
+  { request, query, options }: { request: PprofRequest; query: string; options: HandlerOptions },
+): Promise<PprofResponse> {
+  const { logger } = options;
+  const config = options.config();
+  const closedBecause = disabledReason(profile, config);
+  if (closedBecause !== undefined) throw new LoopprofError('LOOPPROF_PROFILE_DISABLED', closedBecause);
+  const captureRequest = parseCapture(profile, query, {
+    maxSeconds: config.maxSeconds,
+    defaultSeconds: Math.min(config.maxSeconds, Math.round(config.profileDurationMs / 1000)),
+    windowMs: config.windowMs,
+    nowMs: Date.now(),
+  });
+  const asText = profile.text && captureRequest.debug !== 0;
+  const filename = captureRequest.deltaMs === undefined ? profile.name : `${profile.name}-delta`;
+  const headers = {
+    ...COMMON_HEADERS,
+    'Content-Type': asText ? TEXT : 'application/octet-stream',
+    ...(asText ? {} : { 'Content-Disposition': `attachment; filename="${filename}"` }),
+  };
+  if (request.method === 'HEAD') return { status: 200, headers, body: '' };
+  const startedAt = performance.now();
+  const { body, notes } = await profile.capture({ ...captureRequest, signal: request.signal });
+  logger.debug(
+    { profile: profile.name, remoteAddress: request.remoteAddress, sizeBytes: body.length, durationMs: Math.round(performance.now() - startedAt) },
+    'loopprof: profile captured',
+  );
+  return { status: 200, headers: { ...headers, ...noteHeader(notes) }, body };
+}
+
+function noteHeader(notes: readonly string[]): Record<string, string> {
+  return notes.length > 0 ? { 'X-Loopprof-Note': notes.join('; ') } : {};
+}
+
+function disabledReason(profile: Profile, config: ProfilerConfig): string | undefined {
+  return config[profile.enabledBy] ? undefined : `The ${profile.name} profile is turned off: \`${profile.enabledBy}\` is false.`;
+}
+
+function index({ headers, url }: PprofRequest, options: HandlerOptions): PprofResponse {
+  const { registry, facts, problems } = options;
+  const config = options.config();
+  const host = headers['host'];
+  const { pathname } = splitUrl(url);
+  const body = indexPage({
+    entries: [...registry].map((profile) => ({ profile, closedBecause: disabledReason(profile, config) })),
+    facts: facts(),
+    problems: problems().map((problem) => problem.message),
+    baseUrl: `http://${typeof host === 'string' ? host : 'localhost'}${pathname}`,
+  });
+  return {
+    status: 200,
+    headers: { ...COMMON_HEADERS, 'Content-Type': 'text/html; charset=utf-8', 'Content-Security-Policy': INDEX_CSP },
+    body,
+  };
+}
+
+/** Relative, so that it also holds behind a proxy that takes a part off the path. */
+function redirectTo(location: string): PprofResponse {
+  return { status: 301, headers: { ...COMMON_HEADERS, 'Content-Type': TEXT, Location: location }, body: 'Moved Permanently\n' };
+}
+
+/** As Go's serveError: pprof shows the text only with `X-Go-Pprof` and a text type. */
+function errorResponse(thrown: unknown, logger: Logger): PprofResponse {
+  const known = isLoopprofError(thrown);
+  if (!known) logger.error({ err: thrown }, `loopprof: a request failed: ${messageOf(thrown)}`);
+  const status = known ? thrown.status : 500;
+  const message = known ? thrown.message : 'failed to collect profile';
+  return {
+    status,
+    headers: {
+      ...COMMON_HEADERS,
+      'Content-Type': TEXT,
+      'X-Go-Pprof': '1',
+      ...(status === 401 ? { 'WWW-Authenticate': 'Basic realm="loopprof"' } : {}),
+      ...(status === 405 ? { Allow: 'GET, HEAD' } : {}),
+    },
+    body: `${message}\n`,
+  };
+}
+
+function splitUrl(url: string): { pathname: string; query: string } {
+  const mark = url.indexOf('?');
+  return mark < 0 ? { pathname: url, query: '' } : { pathname: url.slice(0, mark), query: url.slice(mark + 1) };
+}

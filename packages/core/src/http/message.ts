@@ -1,0 +1,21 @@
+/**
+ * Requests and responses as plain data, so that the handler knows no server and can be asked from another thread.
+ */
+import type { AccessRequest } from '../config.js';
+
+export interface PprofRequest extends AccessRequest {
+  /** Path below the mount, decoded by nobody; empty when the mount itself was asked for without a slash at its end. */
+  readonly path: string;
+  readonly httpVersion: string;
+  /** Aborts when the client is gone. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface PprofResponse {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: Uint8Array | string;
+}
+
+/** Answers a request; never rejects. */
+export type PprofHandler = (request: PprofRequest) => Promise<PprofResponse>;

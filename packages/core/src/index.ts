@@ -1,0 +1,13 @@
+/**
+ * `@loopprof/core`: always-on CPU and heap profiles of this process, served as Go's `net/http/pprof` serves them. Knows no
+ * framework; importing it starts nothing.
+ */
+export { Profiler } from './profiler.js';
+export { getProfiler } from './get-profiler.js';
+export { defaultProfilerConfig } from './config.js';
+export type { Access, AccessRequest, EngineName, ProfilerConfig } from './config.js';
+export { isLoopprofError, LoopprofError } from './errors.js';
+export type { LoopprofErrorCode } from './errors.js';
+export type { Logger } from './logger.js';
+export { servePprof } from './http/node-server.js';
+export type { PprofHandler, PprofRequest, PprofResponse } from './http/message.js';

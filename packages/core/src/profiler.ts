@@ -1,0 +1,207 @@
+import { resolveConfig, type Access, type ProfilerConfig, type ResolvedConfig } from './config.js';
+import { isLoopprofError, LoopprofError, messageOf } from './errors.js';
+import { mountedAccess, standaloneAccess, type AccessCheck } from './http/access.js';
+import { createHandler } from './http/handler.js';
+import type { PprofHandler } from './http/message.js';
+import { startStandaloneServer, type StandaloneServer } from './http/node-server.js';
+import { silentLogger, type Logger } from './logger.js';
+import { createRegistry } from './profiles/registry.js';
+import { mainProcess } from './realm.js';
+import type { SessionOptions } from './recorder/session.js';
+import { leaseRecorder, type RecorderLease } from './recorder/shared.js';
+import { Symbolizer } from './symbols/symbolizer.js';
+
+/**
+ * Profiler records what the process does from `start()` on and serves it as Go's `net/http/pprof` does.
+ *
+ * Any number of profilers share one recorder per thread; the options of the sampler come from the first that starts.
+ *
+ * @example
+ * ```ts
+ * import { Profiler } from '@loopprof/core';
+ *
+ * const profiler = new Profiler({ httpAddr: 'localhost:6060' });
+ * await profiler.start();
+ * console.log(profiler.address); // http://127.0.0.1:6060/debug/pprof/
+ * // … go tool pprof http://localhost:6060/debug/pprof/profile
+ * await profiler.stop();
+ * ```
+ */
+export class Profiler {
+  readonly #given: Partial<ProfilerConfig>;
+  readonly #logger: Logger;
+  readonly #registry = createRegistry({
+    recorder: () => this.#session().recorder(),
+    heapRecorder: () => this.#session().heapRecorder(),
+    symbolizer: new Symbolizer(),
+    mappingFile: mainProcess.argv[1] ?? mainProcess.execPath,
+  });
+  #config: ResolvedConfig | undefined;
+  #lease: RecorderLease | undefined;
+  #server: StandaloneServer | undefined;
+  #serverProblem: LoopprofError | undefined;
+  #refusedConfig: LoopprofError | undefined;
+
+  /**
+   * @param config Fields that differ from `defaultProfilerConfig()`; checked by `start()`.
+   * @param logger Anything of pino's shape; without one nothing is logged.
+   */
+  constructor(config: Partial<ProfilerConfig> = {}, logger: Logger = silentLogger) {
+    this.#given = config;
+    this.#logger = logger;
+  }
+
+  /** URL of the standalone server's index page, such as `http://127.0.0.1:6060/debug/pprof/`; undefined while it does not listen. */
+  get address(): string | undefined {
+    return this.#server?.address;
+  }
+
+  /** Whether `start()` has been called and `stop()` has not. */
+  get running(): boolean {
+    return this.#config !== undefined;
+  }
+
+  /**
+   * Starts the recorder, unless another profiler of this thread has, and the standalone server.
+   *
+   * Rejects with LOOPPROF_INVALID_CONFIG, and with LOOPPROF_ALREADY_STARTED for a second start. An engine that does not load or
+   * an address that is taken does not reject: the app lives on, an error is logged, and the index page says what is missing.
+   */
+  async start(): Promise<void> {
+    if (this.#config) {
+      throw new LoopprofError('LOOPPROF_ALREADY_STARTED', 'This profiler is already started: stop() it first, or use the running one.');
+    }
+    const config = this.#resolve();
+    this.#config = config;
+    this.#startRecorder(config);
+    if (!config.enableHTTP) return;
+    try {
+      const handler = this.#handlerWith(standaloneAccess(config.access));
+      const server = await startStandaloneServer(handler, config.httpAddr);
+      if (this.#config === config) this.#server = server;
+      else await server.close();
+    } catch (error) {
+      this.#serverProblem = asLoopprofError(error);
+      this.#logger.error({ err: error }, `loopprof: ${messageOf(error)}`);
+    }
+  }
+
+  /** Closes the standalone server and gives up this profiler's share in the recorder; the last one stops it. Idempotent. */
+  async stop(): Promise<void> {
+    const server = this.#server;
+    const lease = this.#lease;
+    this.#config = this.#server = this.#lease = this.#serverProblem = undefined;
+    lease?.release();
+    await server?.close();
+  }
+
+  /**
+   * Gives the framework-free handler for routes mounted in an app. Adapters use it; with plain `node:http` use `servePprof()`.
+   *
+   * @param access Who may read here. Without it the profiler's `access` holds, and while that is not written out either, routes
+   * are closed when `NODE_ENV` is `production`.
+   */
+  createHandler({ access }: { access?: Access | undefined } = {}): PprofHandler {
+    return this.#handlerWith((request) => this.#mountedAccess(access)(request));
+  }
+
+  #resolve(): ResolvedConfig {
+    this.#refusedConfig = undefined;
+    try {
+      return resolveConfig(this.#given);
+    } catch (error) {
+      throw (this.#refusedConfig = asLoopprofError(error));
+    }
+  }
+
+  /** Also answers for a refused configuration: its error is for those who may read, by the safest rule. */
+  #mountedAccess(access: Access | undefined): AccessCheck {
+    if (access !== undefined) return mountedAccess(resolveConfig({ access }).access, { writtenOut: true });
+    const config = this.#config;
+    return mountedAccess(config?.access ?? 'loopback', { writtenOut: config?.given.has('access') ?? false });
+  }
+
+  #handlerWith(checkAccess: AccessCheck): PprofHandler {
+    return createHandler({
+      registry: this.#registry,
+      config: () => this.#running(),
+      checkAccess,
+      logger: this.#logger,
+      facts: () => this.#facts(),
+      problems: () => this.#problems(),
+    });
+  }
+
+  #startRecorder(config: ResolvedConfig): void {
+    const options: SessionOptions = {
+      engine: config.engine,
+      cpuSampleIntervalMicros: config.cpuSampleIntervalMicros,
+      memorySampleBytes: config.memorySampleBytes,
+      windowMs: config.windowMs,
+    };
+    const lease = leaseRecorder(options);
+    this.#lease = lease;
+    const { session } = lease;
+    if (lease.first) session.onFailure = (error) => this.#logger.error({ err: error }, `loopprof: ${error.message}`);
+    else this.#warnAboutDifferences(options, session.options);
+    session.enable({ cpu: config.enableCPU, memory: config.enableMemory });
+    for (const problem of this.#problems()) this.#logger.error({ err: problem }, `loopprof: ${problem.message}`);
+  }
+
+  #warnAboutDifferences(wanted: SessionOptions, running: Readonly<SessionOptions>): void {
+    for (const field of Object.keys(wanted) as (keyof SessionOptions)[]) {
+      if (wanted[field] === running[field]) continue;
+      this.#logger.warn(
+        { field, wanted: wanted[field], running: running[field] },
+        `loopprof: the recorder of this thread already runs with ${field} ${running[field]}; ${wanted[field]} has no effect`,
+      );
+    }
+  }
+
+  #running(): ResolvedConfig {
+    if (this.#config) return this.#config;
+    throw this.#refusedConfig ?? notRunning();
+  }
+
+  #session(): RecorderLease['session'] {
+    if (!this.#lease) throw notRunning();
+    return this.#lease.session;
+  }
+
+  #facts(): (readonly [string, string])[] {
+    return [
+      ['pid', String(mainProcess.pid)],
+      ['Node', mainProcess.version],
+      ['engine', this.#session().engine ?? 'none'],
+      ['up', `${Math.floor(mainProcess.uptime())} s`],
+    ];
+  }
+
+  #problems(): LoopprofError[] {
+    const { enableCPU, enableMemory } = this.#running();
+    const session = this.#session();
+    const found = [
+      enableCPU ? failureOf(() => session.recorder()) : undefined,
+      enableMemory ? failureOf(() => session.heapRecorder()) : undefined,
+      this.#serverProblem,
+    ].filter((problem) => problem !== undefined);
+    return [...new Set(found)];
+  }
+}
+
+function notRunning(): LoopprofError {
+  return new LoopprofError('LOOPPROF_NOT_STARTED', 'The profiler is not running: call start() first.');
+}
+
+function failureOf(get: () => unknown): LoopprofError | undefined {
+  try {
+    get();
+    return undefined;
+  } catch (error) {
+    return asLoopprofError(error);
+  }
+}
+
+function asLoopprofError(error: unknown): LoopprofError {
+  return isLoopprofError(error) ? error : new LoopprofError('LOOPPROF_INTERNAL', messageOf(error), { cause: error });
+}

@@ -1,0 +1,115 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { LoopprofError } from '../errors.js';
+import { diffProfiles } from '../pprof/diff.js';
+import { encodeProfile } from '../pprof/encode.js';
+import { heapText } from '../pprof/heap-text.js';
+import type { ProfileData } from '../pprof/profile-data.js';
+import { pseudoFrame } from '../recorder/frames.js';
+import type { HeapStack } from '../recorder/heap-recorder.js';
+import { mainGlobal } from '../realm.js';
+import type { Capture, CaptureRequest, Profile } from './profile.js';
+import type { ProfileSources } from './sources.js';
+
+/** Memory of Buffers and ArrayBuffers, which lies outside V8's heap and in no sample of it. */
+const ARRAY_BUFFERS_FRAME = pseudoFrame('(array buffers)');
+
+/** Other memory that native code has told V8 about: external strings, compiled WebAssembly, addons. */
+const EXTERNAL_FRAME = pseudoFrame('(external)');
+
+/** The heap profile: the live objects by the stack that allocated them, and what lies off the heap. */
+export function heapProfile(sources: ProfileSources): Profile {
+  return {
+    name: 'heap',
+    aliases: [],
+    description:
+      'A sampling of memory allocations of live objects. The gc parameter collects garbage before the sample is taken; ' +
+      'seconds gives the change over that time. Buffers and other off-heap memory have frames of their own.',
+    enabledBy: 'enableMemory',
+    seconds: 'delta',
+    text: true,
+    gc: true,
+    exampleQuery: '?debug=1',
+    capture: (request) => captureHeap(sources, request),
+  };
+}
+
+async function captureHeap(sources: ProfileSources, request: CaptureRequest): Promise<Capture> {
+  if (request.deltaMs !== undefined) {
+    const before = await heapProfileData(sources);
+    await abortableSleep(request.deltaMs, request.signal);
+    const after = await heapProfileData(sources);
+    const data = diffProfiles(before, after);
+    return { body: await encodeProfile(data, sources.mappingFile), notes: data.comments };
+  }
+  if (request.gc) collectGarbage();
+  const data = await heapProfileData(sources);
+  if (request.debug === 0) return { body: await encodeProfile(data, sources.mappingFile), notes: data.comments };
+  const { heapUsed, heapTotal, external, arrayBuffers, rss } = process.memoryUsage();
+  const stats = {
+    heapUsedBytes: heapUsed,
+    heapTotalBytes: heapTotal,
+    externalBytes: external,
+    arrayBuffersBytes: arrayBuffers,
+    rssBytes: rss,
+  };
+  return { body: heapText(data, stats), notes: data.comments };
+}
+
+async function heapProfileData(sources: ProfileSources): Promise<ProfileData> {
+  const heapRecorder = sources.heapRecorder();
+  const reading = heapRecorder.read();
+  const timeNanos = BigInt(Date.now()) * 1_000_000n;
+  const stacks = [...reading.stacks, ...offHeapStacks()];
+  const shown = await sources.symbolizer.symbolize(stacks.map(({ frames }) => frames));
+  return {
+    sampleTypes: [
+      { type: 'inuse_objects', unit: 'count' },
+      { type: 'inuse_space', unit: 'bytes' },
+    ],
+    periodType: { type: 'space', unit: 'bytes' },
+    period: heapRecorder.intervalBytes,
+    timeNanos,
+    comments: reading.restarted
+      ? [
+          `another tool had stopped V8's heap sampler: allocations from before ${new Date(reading.sinceMicros / 1000).toISOString()} are not counted`,
+        ]
+      : [],
+    samples: stacks.map(({ objects, sizeBytes }, index) => ({
+      stack: shown[index] ?? [],
+      values: [objects, sizeBytes],
+    })),
+  };
+}
+
+/** Node knows the bytes off the heap, not the objects: each kind counts as one, since pprof takes zero objects for no bytes. */
+function offHeapStacks(): HeapStack[] {
+  const { external, arrayBuffers } = process.memoryUsage();
+  return [
+    { frames: [ARRAY_BUFFERS_FRAME], objects: 1, sizeBytes: arrayBuffers },
+    { frames: [EXTERNAL_FRAME], objects: 1, sizeBytes: Math.max(0, external - arrayBuffers) },
+  ].filter(({ sizeBytes }) => sizeBytes > 0);
+}
+
+/** V8's own collector, without leaving a `gc` function on anybody's global object. */
+function collectGarbage(): void {
+  if (mainGlobal.gc) {
+    void mainGlobal.gc();
+    return;
+  }
+  setFlagsFromString('--expose-gc');
+  try {
+    (runInNewContext('gc') as () => void)();
+  } finally {
+    setFlagsFromString('--no-expose-gc');
+  }
+}
+
+async function abortableSleep(durationMs: number, signal: AbortSignal | undefined): Promise<void> {
+  try {
+    await sleep(durationMs, undefined, { ref: false, ...(signal ? { signal } : {}) });
+  } catch (error) {
+    throw new LoopprofError('LOOPPROF_ABORTED', 'The caller gave up before the profile was complete.', { cause: error });
+  }
+}

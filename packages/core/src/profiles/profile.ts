@@ -1,0 +1,42 @@
+/** What every profile of the registry is; HTTP, the index page and tests know profiles only by this. */
+
+/** The configuration field that turns a profile off. */
+export type EnablingField = 'enableCPU' | 'enableMemory';
+
+/** What a capture is asked for; parameters a profile does not support are refused before it is called. */
+export interface CaptureRequest {
+  /** The stretch to profile, in microseconds since the epoch: `window` profiles always get one. */
+  readonly window?: { readonly fromMicros: number; readonly toMicros: number };
+  /** Length of a delta: the change over this time from now. */
+  readonly deltaMs?: number;
+  /** 0 is gzip'd protobuf, anything else text. */
+  readonly debug: number;
+  /** Collect garbage first. */
+  readonly gc: boolean;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface Capture {
+  readonly body: Uint8Array | string;
+  /** What the reader must know to trust the numbers; also inside the profile. */
+  readonly notes: readonly string[];
+}
+
+export interface Profile {
+  /** Name of its route and of its files. */
+  readonly name: string;
+  readonly aliases: readonly string[];
+  /** One or two sentences for the index page. */
+  readonly description: string;
+  readonly enabledBy: EnablingField;
+  /** What `seconds` means: the length of a window from now, or of a delta between two snapshots. */
+  readonly seconds: 'window' | 'delta';
+  /** Whether `debug` gives text; elsewhere it is ignored, as Go does for the CPU profile. */
+  readonly text: boolean;
+  /** Whether `gc=1` is understood. */
+  readonly gc: boolean;
+  /** Parameters of the index page's link. */
+  readonly exampleQuery: string;
+  /** Rejects with LOOPPROF_ABORTED when the signal aborts, LOOPPROF_ENGINE_UNAVAILABLE when there is nothing to read from. */
+  capture(request: CaptureRequest): Promise<Capture>;
+}

@@ -1,0 +1,12 @@
+import type { HeapRecorder } from '../recorder/heap-recorder.js';
+import type { Recorder } from '../recorder/recorder.js';
+import type { Symbolizer } from '../symbols/symbolizer.js';
+
+/** What profiles are made from. A recorder that is not running throws the reason when it is asked for. */
+export interface ProfileSources {
+  recorder(): Recorder;
+  heapRecorder(): HeapRecorder;
+  readonly symbolizer: Symbolizer;
+  /** Stands for the program in pprof's header. */
+  readonly mappingFile: string;
+}

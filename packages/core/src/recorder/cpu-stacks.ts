@@ -1,0 +1,85 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { Chunk } from './chunk.js';
+import { cpuTimesOf, type Look } from './cpu-time.js';
+import { pseudoFrame, type Frame } from './frames.js';
+import type { SampleWindow } from './recorder.js';
+import { StackTree } from './stack-tree.js';
+
+/** The CPU that one stack used in a window. */
+export interface CpuStack {
+  /** Leaf first. */
+  readonly frames: readonly Frame[];
+  /** Looks that found the thread on the CPU in this stack. */
+  samples: number;
+  cpuNanos: number;
+}
+
+/** CPU of threads that run no JavaScript: libuv's pool (fs, dns, crypto, zlib), GC helpers, the compilers. */
+export const OTHER_THREADS_FRAME = pseudoFrame('(non-JS threads)');
+
+/** CPU of turns that were too short for any look to see, and of the sampler's own signals. */
+export const UNSAMPLED_FRAME = pseudoFrame('(unsampled)');
+
+/** A look with less CPU than this share of an interval found the thread waiting in a system call: it used time, not CPU. */
+const ON_CPU_SHARE = 0.1;
+
+/** Sums up the CPU of a window by stack. Yields to the event loop between harvests, whatever the window's length. */
+export async function cpuStacksOf(window: SampleWindow): Promise<CpuStack[]> {
+  const tree = new StackTree();
+  const looks: Look[] = [];
+  const lookNodes: number[] = [];
+  let beforeMicros = window.fromMicros;
+  let otherThreadsNanos = 0;
+  for (const chunk of window.chunks) {
+    const merged = new Int32Array(chunk.frames.length).fill(-1);
+    merged[0] = 0;
+    for (let index = 0; index < chunk.nodes.length; index++) {
+      const timeMicros = chunk.timesMicros[index] as number;
+      if (timeMicros < window.fromMicros || timeMicros >= window.toMicros) continue;
+      const node = chunk.nodes[index] as number;
+      looks.push({
+        kind: (chunk.frames[node] as Frame).kind,
+        gapNanos: (timeMicros - beforeMicros) * 1000,
+        cpuNanos: chunk.cpuNanos[index] as number,
+      });
+      lookNodes.push(mergedNode(chunk, node, { merged, tree }));
+      beforeMicros = timeMicros;
+    }
+    otherThreadsNanos += chunk.otherThreadsCpuNanos * overlapShare(chunk, window);
+    await nextTurn(undefined, { ref: false });
+  }
+  const intervalNanos = window.sampleIntervalMicros * 1000;
+  const { nanos, unsampledNanos } = cpuTimesOf(looks, intervalNanos);
+  const stacks = new Map<number, CpuStack>();
+  looks.forEach(({ kind }, index) => {
+    const cpuNanos = nanos[index] as number;
+    if (kind === 'idle' || cpuNanos <= 0) return;
+    const node = lookNodes[index] as number;
+    let stack = stacks.get(node);
+    if (!stack) stacks.set(node, (stack = { frames: tree.stack(node), samples: 0, cpuNanos: 0 }));
+    stack.cpuNanos += cpuNanos;
+    if (cpuNanos >= ON_CPU_SHARE * intervalNanos) stack.samples += 1;
+  });
+  const result = [...stacks.values()];
+  for (const [frame, cpuNanos] of [
+    [OTHER_THREADS_FRAME, otherThreadsNanos],
+    [UNSAMPLED_FRAME, unsampledNanos],
+  ] as const) {
+    if (cpuNanos > 0) result.push({ frames: [frame], samples: Math.round(cpuNanos / intervalNanos), cpuNanos });
+  }
+  return result;
+}
+
+function mergedNode(chunk: Chunk, node: number, { merged, tree }: { merged: Int32Array; tree: StackTree }): number {
+  const known = merged[node] as number;
+  if (known >= 0) return known;
+  const parent = mergedNode(chunk, chunk.parents[node] as number, { merged, tree });
+  return (merged[node] = tree.child(parent, chunk.frames[node] as Frame));
+}
+
+/** Other threads' CPU is known per harvest only; a window that cuts one takes its share by time. */
+function overlapShare(chunk: Chunk, { fromMicros, toMicros }: SampleWindow): number {
+  const lengthMicros = chunk.toMicros - chunk.fromMicros;
+  if (lengthMicros <= 0) return 0;
+  return (Math.min(chunk.toMicros, toMicros) - Math.max(chunk.fromMicros, fromMicros)) / lengthMicros;
+}

@@ -1,0 +1,106 @@
+/** The engine and the two recorders of one thread, started and stopped together. */
+import type { Engine } from '../engine/engine.js';
+import { selectEngine, type EngineName } from '../engine/select.js';
+import { isLoopprofError, LoopprofError, messageOf } from '../errors.js';
+import { mainProcess } from '../realm.js';
+import { HeapRecorder } from './heap-recorder.js';
+import { Recorder } from './recorder.js';
+
+/** What the first profiler of a thread decides for all. */
+export interface SessionOptions {
+  engine: EngineName;
+  cpuSampleIntervalMicros: number;
+  memorySampleBytes: number;
+  windowMs: number;
+}
+
+export class RecorderSession {
+  readonly options: Readonly<SessionOptions>;
+  /** Told about failures that nobody waits for. */
+  onFailure: (error: LoopprofError) => void = () => {};
+  readonly #engine: Engine | LoopprofError;
+  #recorder: Recorder | LoopprofError;
+  #heapRecorder: HeapRecorder | LoopprofError;
+  readonly #onExit = (): void => this.stop();
+
+  constructor(options: SessionOptions) {
+    this.options = options;
+    this.#engine = attempt(() => selectEngine(options.engine));
+    const reason = isLoopprofError(this.#engine) ? this.#engine : notStarted('The profiler is not running.');
+    this.#recorder = this.#heapRecorder = reason;
+    // A sampling signal that arrives while Node tears the isolate down can crash it.
+    mainProcess.once('exit', this.#onExit);
+  }
+
+  /** Name and version of the engine, or undefined when none has loaded. */
+  get engine(): string | undefined {
+    return isLoopprofError(this.#engine) ? undefined : this.#engine.version;
+  }
+
+  /** Starts what is wanted and does not run yet. Never throws: what cannot start gives its reason when it is asked for. */
+  enable({ cpu, memory }: { cpu: boolean; memory: boolean }): void {
+    const engine = this.#engine;
+    if (isLoopprofError(engine)) return;
+    if (cpu && isLoopprofError(this.#recorder)) {
+      this.#recorder = attempt(() => {
+        const recorder = new Recorder(engine.cpu, {
+          cpuSampleIntervalMicros: this.options.cpuSampleIntervalMicros,
+          windowMs: this.options.windowMs,
+          onFailure: (error) => this.#onCpuFailure(error),
+        });
+        recorder.start();
+        return recorder;
+      });
+    }
+    if (memory && isLoopprofError(this.#heapRecorder)) {
+      this.#heapRecorder = attempt(() => {
+        const heapRecorder = new HeapRecorder(engine.heap, this.options.memorySampleBytes);
+        heapRecorder.start();
+        return heapRecorder;
+      });
+    }
+  }
+
+  /** The CPU samples; throws the reason when there are none. */
+  recorder(): Recorder {
+    if (isLoopprofError(this.#recorder)) throw this.#recorder;
+    return this.#recorder;
+  }
+
+  /** The heap samples; throws the reason when there are none. */
+  heapRecorder(): HeapRecorder {
+    if (isLoopprofError(this.#heapRecorder)) throw this.#heapRecorder;
+    return this.#heapRecorder;
+  }
+
+  stop(): void {
+    mainProcess.removeListener('exit', this.#onExit);
+    for (const part of [this.#recorder, this.#heapRecorder]) {
+      if (isLoopprofError(part)) continue;
+      const failure = attempt(() => part.stop());
+      if (isLoopprofError(failure)) this.onFailure(failure);
+    }
+    this.#recorder = this.#heapRecorder = notStarted('The profiler has been stopped.');
+  }
+
+  #onCpuFailure(error: LoopprofError): void {
+    this.#recorder = error;
+    this.onFailure(error);
+  }
+}
+
+function notStarted(message: string): LoopprofError {
+  return new LoopprofError('LOOPPROF_NOT_STARTED', message);
+}
+
+/** The result of `run`, or what it threw as a LoopprofError. */
+function attempt<T>(run: () => T): T | LoopprofError {
+  try {
+    return run();
+  } catch (error) {
+    if (isLoopprofError(error)) return error;
+    return new LoopprofError('LOOPPROF_ENGINE_UNAVAILABLE', `V8's profiler could not be used: ${messageOf(error)}`, {
+      cause: error,
+    });
+  }
+}
