@@ -17,6 +17,8 @@ export interface Chunk {
   /** Thread CPU since the look before, or {@link CPU_IN_NEXT}. */
   readonly cpuNanos: Float64Array;
   readonly otherThreadsCpuNanos: number;
+  /** Thread CPU of looks that were lost. */
+  lostCpuNanos: number;
   readonly sizeBytes: number;
 }
 
@@ -66,6 +68,7 @@ export function chunkOf(window: RawCpuWindow, frameTable: FrameTable, range: { f
     timesMicros: new Float64Array(looks.length),
     nodes: new Uint32Array(looks.length),
     cpuNanos: new Float64Array(looks.length),
+    lostCpuNanos: 0,
     otherThreadsCpuNanos: window.otherThreadsCpuNanos ?? 0,
     sizeBytes: CHUNK_BYTES + frames.length * NODE_BYTES + looks.length * SAMPLE_BYTES,
   };

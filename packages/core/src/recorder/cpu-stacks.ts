@@ -30,6 +30,7 @@ export async function cpuStacksOf(window: SampleWindow): Promise<CpuStack[]> {
   const lookNodes: number[] = [];
   let beforeMicros = window.fromMicros;
   let otherThreadsNanos = 0;
+  let lostNanos = 0;
   for (const chunk of window.chunks) {
     const merged = new Int32Array(chunk.frames.length).fill(-1);
     merged[0] = 0;
@@ -45,7 +46,9 @@ export async function cpuStacksOf(window: SampleWindow): Promise<CpuStack[]> {
       lookNodes.push(mergedNode(chunk, node, { merged, tree }));
       beforeMicros = timeMicros;
     }
-    otherThreadsNanos += chunk.otherThreadsCpuNanos * overlapShare(chunk, window);
+    const share = overlapShare(chunk, window);
+    otherThreadsNanos += chunk.otherThreadsCpuNanos * share;
+    lostNanos += chunk.lostCpuNanos * share;
     await nextTurn(undefined, { ref: false });
   }
   const intervalNanos = window.sampleIntervalMicros * 1000;
@@ -63,7 +66,7 @@ export async function cpuStacksOf(window: SampleWindow): Promise<CpuStack[]> {
   const result = [...stacks.values()];
   for (const [frame, cpuNanos] of [
     [OTHER_THREADS_FRAME, otherThreadsNanos],
-    [UNSAMPLED_FRAME, unsampledNanos],
+    [UNSAMPLED_FRAME, unsampledNanos + lostNanos],
   ] as const) {
     if (cpuNanos > 0) result.push({ frames: [frame], samples: Math.round(cpuNanos / intervalNanos), cpuNanos });
   }

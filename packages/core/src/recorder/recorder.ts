@@ -3,8 +3,9 @@
  * answer is a window of what it holds, so any number of readers ask at once and nothing has to be switched on first.
  */
 import type { CpuSampler } from '../engine/engine.js';
+import { threadCpuNanos } from '../engine/thread-cpu.js';
 import { LoopprofError, messageOf } from '../errors.js';
-import { chunkOf, type Chunk } from './chunk.js';
+import { chunkOf, CPU_IN_NEXT, type Chunk } from './chunk.js';
 import { FrameTable } from './frames.js';
 
 export interface RecorderOptions {
@@ -37,6 +38,8 @@ const HARVEST_MAX_MS = 5000;
 const HARVEST_COST_HIGH_MS = 2.5;
 const HARVEST_COST_LOW_MS = 1;
 
+const MAX_OWED_INTERVALS = 5;
+
 interface Waiter {
   readonly toMicros: number;
   resolve(): void;
@@ -62,6 +65,9 @@ export class Recorder {
   #harvestedMicros = 0;
   #startedMicros = 0;
   #failure: LoopprofError | undefined;
+  /** Thread CPU at the last harvest, and what of it no look has carried yet. */
+  #cpuNanosBefore: number | undefined;
+  #cpuNanosOwed = 0;
 
   constructor(sampler: CpuSampler, options: RecorderOptions) {
     this.#sampler = sampler;
@@ -82,6 +88,8 @@ export class Recorder {
     this.#failure = undefined;
     this.#sampler.start({ intervalMicros: this.#options.cpuSampleIntervalMicros });
     this.#startedMicros = this.#harvestedMicros = nowMicros();
+    this.#cpuNanosBefore = threadCpuNanos();
+    this.#cpuNanosOwed = 0;
     this.#schedule();
   }
 
@@ -118,6 +126,7 @@ export class Recorder {
     if (this.#startedMicros === 0) return;
     const startedAt = performance.now();
     const fromMicros = this.#harvestedMicros;
+    const cpuNanos = threadCpuNanos();
     let chunk: Chunk;
     try {
       chunk = this.#sampler.harvest((raw) => {
@@ -129,6 +138,7 @@ export class Recorder {
       return;
     }
     this.#harvestedMicros = chunk.toMicros;
+    this.#settleCpu(chunk, cpuNanos);
     this.#chunks.push(chunk);
     this.#bytes += chunk.sizeBytes;
     this.#evict();
@@ -202,6 +212,27 @@ export class Recorder {
       signal?.addEventListener('abort', abort, { once: true });
     });
     if (toMicros > this.#harvestedMicros) this.harvest();
+  }
+
+  /**
+   * V8 gives away the last look or two before a harvest, and their CPU with them (10-20 ms each time). The thread's own clock
+   * knows what is missing; the next look, which comes after them, carries it. More than a few intervals means that looks were
+   * lost elsewhere: then no stack may be charged for it.
+   */
+  #settleCpu(chunk: Chunk, cpuNanosNow: number | undefined): void {
+    const measured = chunk.cpuNanos.reduce((sum, nanos) => sum + Math.max(0, nanos), 0);
+    const first = chunk.cpuNanos.findIndex((nanos) => nanos !== CPU_IN_NEXT);
+    if (first >= 0 && this.#cpuNanosOwed > 0) {
+      chunk.cpuNanos[first]! += this.#cpuNanosOwed;
+      this.#cpuNanosOwed = 0;
+    }
+    if (cpuNanosNow !== undefined && this.#cpuNanosBefore !== undefined) {
+      const owed = this.#cpuNanosOwed + cpuNanosNow - this.#cpuNanosBefore - measured;
+      const limit = MAX_OWED_INTERVALS * this.#options.cpuSampleIntervalMicros * 1000;
+      this.#cpuNanosOwed = Math.min(owed, limit);
+      chunk.lostCpuNanos = Math.max(0, owed - limit);
+    }
+    this.#cpuNanosBefore = cpuNanosNow;
   }
 
   #schedule(): void {
