@@ -177,7 +177,10 @@ export function resolveConfig(given: Partial<ProfilerConfig> = {}): ResolvedConf
   for (const [field, value] of Object.entries(given)) {
     if (value === undefined) continue;
     const rule = Object.hasOwn(RULES, field) ? RULES[field as keyof ProfilerConfig] : undefined;
-    if (!rule) throw invalid(`Unknown configuration field \`${field}\`. Fields are: ${Object.keys(RULES).join(', ')}.`);
+    if (!rule)
+      throw invalid(
+        `Unknown configuration field \`${field}\`. Fields are: ${Object.keys(RULES).join(', ')}.`,
+      );
     if (!rule.meets(value)) throw invalid(`\`${field}\` must be ${rule.text}, got ${shown(value)}.`);
     config[field] = value;
     fields.add(field as keyof ProfilerConfig);
@@ -200,6 +203,7 @@ function invalid(message: string): LoopprofError {
 /** A value for an error message; secrets are not repeated. */
 function shown(value: unknown): string {
   if (typeof value === 'string') return `'${value}' (string)`;
-  if (typeof value === 'object' && value !== null) return `an object with ${Object.keys(value).join(', ') || 'no fields'}`;
+  if (typeof value === 'object' && value !== null)
+    return `an object with ${Object.keys(value).join(', ') || 'no fields'}`;
   return `${String(value)} (${typeof value})`;
 }

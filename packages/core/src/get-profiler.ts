@@ -41,6 +41,9 @@ function warnAboutDifferences(
 ): void {
   for (const field of Object.keys(wanted) as (keyof ProfilerConfig)[]) {
     if (wanted[field] === undefined || wanted[field] === running[field]) continue;
-    logger.warn({ field }, `loopprof: the shared profiler already runs; \`${field}\` given by a later caller has no effect`);
+    logger.warn(
+      { field },
+      `loopprof: the shared profiler already runs; \`${field}\` given by a later caller has no effect`,
+    );
   }
 }

@@ -69,7 +69,10 @@ export class Profiler {
    */
   async start(): Promise<void> {
     if (this.#config) {
-      throw new LoopprofError('LOOPPROF_ALREADY_STARTED', 'This profiler is already started: stop() it first, or use the running one.');
+      throw new LoopprofError(
+        'LOOPPROF_ALREADY_STARTED',
+        'This profiler is already started: stop() it first, or use the running one.',
+      );
     }
     const config = this.#resolve();
     this.#config = config;
@@ -142,10 +145,12 @@ export class Profiler {
     const lease = leaseRecorder(options);
     this.#lease = lease;
     const { session } = lease;
-    if (lease.first) session.onFailure = (error) => this.#logger.error({ err: error }, `loopprof: ${error.message}`);
+    if (lease.first)
+      session.onFailure = (error) => this.#logger.error({ err: error }, `loopprof: ${error.message}`);
     else this.#warnAboutDifferences(options, session.options);
     session.enable({ cpu: config.enableCPU, memory: config.enableMemory });
-    for (const problem of this.#problems()) this.#logger.error({ err: problem }, `loopprof: ${problem.message}`);
+    for (const problem of this.#problems())
+      this.#logger.error({ err: problem }, `loopprof: ${problem.message}`);
   }
 
   #warnAboutDifferences(wanted: SessionOptions, running: Readonly<SessionOptions>): void {
@@ -203,5 +208,7 @@ function failureOf(get: () => unknown): LoopprofError | undefined {
 }
 
 function asLoopprofError(error: unknown): LoopprofError {
-  return isLoopprofError(error) ? error : new LoopprofError('LOOPPROF_INTERNAL', messageOf(error), { cause: error });
+  return isLoopprofError(error)
+    ? error
+    : new LoopprofError('LOOPPROF_INTERNAL', messageOf(error), { cause: error });
 }

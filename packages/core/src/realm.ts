@@ -14,8 +14,5 @@ export const inForeignRealm = (mainGlobal as unknown) !== (globalThis as unknown
 
 /** Node's own `require` for a file, past whatever module system the current realm has put in its place. */
 export function mainRealmRequire(filename: string): NodeJS.Require {
-  const nodeModule = (
-    mainProcess as NodeJS.Process & { getBuiltinModule(id: string): typeof import('node:module') }
-  ).getBuiltinModule('node:module');
-  return nodeModule.createRequire(filename);
+  return mainProcess.getBuiltinModule('node:module').createRequire(filename);
 }

@@ -40,7 +40,10 @@ export function profilingMiddleware(options: ProfilingMiddlewareOptions = {}): R
   refuseUncalled('profilingMiddleware', options);
   const { path = '/debug/pprof', ...routerOptions } = options;
   if (path !== false && !/^(\/[^/?#]+)+$/.test(path)) {
-    throw new LoopprofError('LOOPPROF_INVALID_CONFIG', `\`path\` must be false or start with a slash and not end with one, got '${path}'.`);
+    throw new LoopprofError(
+      'LOOPPROF_INVALID_CONFIG',
+      `\`path\` must be false or start with a slash and not end with one, got '${path}'.`,
+    );
   }
   const handler = handlerOf(routerOptions);
   return function profilingMiddleware(req, res, next) {
@@ -88,5 +91,8 @@ function pathBelow(path: string, mount: string): string | undefined {
 /** `app.use(profilingMiddleware)` would hand us the first request as options and never answer it. */
 function refuseUncalled(name: string, options: object): void {
   if (!('socket' in options) && !('httpVersion' in options)) return;
-  throw new LoopprofError('LOOPPROF_INVALID_CONFIG', `${name} must be called: app.use(${name}()), not app.use(${name}).`);
+  throw new LoopprofError(
+    'LOOPPROF_INVALID_CONFIG',
+    `${name} must be called: app.use(${name}()), not app.use(${name}).`,
+  );
 }

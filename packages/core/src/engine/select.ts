@@ -19,7 +19,11 @@ export function selectEngine(name: EngineName): Engine {
       failures.push(error as Error);
     }
   }
-  throw new LoopprofError('LOOPPROF_ENGINE_UNAVAILABLE', failures.map((failure) => failure.message).join(' '), {
-    cause: failures[0],
-  });
+  throw new LoopprofError(
+    'LOOPPROF_ENGINE_UNAVAILABLE',
+    failures.map((failure) => failure.message).join(' '),
+    {
+      cause: failures[0],
+    },
+  );
 }

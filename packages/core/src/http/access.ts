@@ -34,7 +34,9 @@ export function mountedAccess(access: Access, { writtenOut }: { writtenOut: bool
       );
     }
     if (access === 'loopback' && request.httpVersion === '1.0') {
-      throw forbidden("closed: HTTP/1.0 is what proxies speak by default. Set access: { token }, or use HTTP/1.1.");
+      throw forbidden(
+        'closed: HTTP/1.0 is what proxies speak by default. Set access: { token }, or use HTTP/1.1.',
+      );
     }
     return check(request);
   };
@@ -50,7 +52,8 @@ export function standaloneAccess(access: Access): AccessCheck {
 
 function checkLoopback({ remoteAddress, headers }: PprofRequest): void {
   const hint = 'Set access: { token } to allow it.';
-  if (!isLoopback(remoteAddress)) throw forbidden(`closed: only requests from this machine are answered. ${hint}`);
+  if (!isLoopback(remoteAddress))
+    throw forbidden(`closed: only requests from this machine are answered. ${hint}`);
   const forwarded = Object.keys(headers).some(
     (name) => name.startsWith('x-forwarded') || FORWARDING_HEADERS.includes(name),
   );

@@ -12,13 +12,13 @@ import { parseCapture } from './params.js';
 export interface HandlerOptions {
   readonly registry: ProfileRegistry;
   /** The configuration in force; throws the reason while there is none. */
-  config(): ProfilerConfig;
+  readonly config: () => ProfilerConfig;
   readonly checkAccess: AccessCheck;
   readonly logger: Logger;
   /** Facts for the index page, read when it is shown. */
-  facts(): readonly (readonly [string, string])[];
+  readonly facts: () => readonly (readonly [string, string])[];
   /** What does not work, read when the index page is shown. */
-  problems(): readonly Error[];
+  readonly problems: () => readonly Error[];
 }
 
 const TEXT = 'text/plain; charset=utf-8';
@@ -39,15 +39,22 @@ export function createHandler(options: HandlerOptions): PprofHandler {
 async function answer(request: PprofRequest, options: HandlerOptions): Promise<PprofResponse> {
   await options.checkAccess(request);
   if (request.method !== 'GET' && request.method !== 'HEAD') {
-    throw new LoopprofError('LOOPPROF_METHOD_NOT_ALLOWED', `${request.method} is not allowed here: use GET or HEAD.`);
+    throw new LoopprofError(
+      'LOOPPROF_METHOD_NOT_ALLOWED',
+      `${request.method} is not allowed here: use GET or HEAD.`,
+    );
   }
   const { pathname, query } = splitUrl(request.url);
-  if (request.path === '') return redirectTo(`${pathname.slice(pathname.lastIndexOf('/') + 1)}/${query && `?${query}`}`);
+  if (request.path === '')
+    return redirectTo(`${pathname.slice(pathname.lastIndexOf('/') + 1)}/${query && `?${query}`}`);
   const name = request.path.slice(1);
   if (name === '') return index(request, options);
   const profile = options.registry.lookup(name);
   if (!profile) {
-    throw new LoopprofError('LOOPPROF_UNKNOWN_PROFILE', `Unknown profile. Known: ${[...options.registry].map((known) => known.name).join(', ')}`);
+    throw new LoopprofError(
+      'LOOPPROF_UNKNOWN_PROFILE',
+      `Unknown profile. Known: ${[...options.registry].map((known) => known.name).join(', ')}`,
+    );
   }
   return capture(profile, { request, query, options });
 }
@@ -77,7 +84,12 @@ async function capture(
   const startedAt = performance.now();
   const { body, notes } = await profile.capture({ ...captureRequest, signal: request.signal });
   logger.debug(
-    { profile: profile.name, remoteAddress: request.remoteAddress, sizeBytes: body.length, durationMs: Math.round(performance.now() - startedAt) },
+    {
+      profile: profile.name,
+      remoteAddress: request.remoteAddress,
+      sizeBytes: body.length,
+      durationMs: Math.round(performance.now() - startedAt),
+    },
     'loopprof: profile captured',
   );
   return { status: 200, headers: { ...headers, ...noteHeader(notes) }, body };
@@ -88,7 +100,9 @@ function noteHeader(notes: readonly string[]): Record<string, string> {
 }
 
 function disabledReason(profile: Profile, config: ProfilerConfig): string | undefined {
-  return config[profile.enabledBy] ? undefined : `The ${profile.name} profile is turned off: \`${profile.enabledBy}\` is false.`;
+  return config[profile.enabledBy]
+    ? undefined
+    : `The ${profile.name} profile is turned off: \`${profile.enabledBy}\` is false.`;
 }
 
 function index({ headers, url }: PprofRequest, options: HandlerOptions): PprofResponse {
@@ -104,14 +118,22 @@ function index({ headers, url }: PprofRequest, options: HandlerOptions): PprofRe
   });
   return {
     status: 200,
-    headers: { ...COMMON_HEADERS, 'Content-Type': 'text/html; charset=utf-8', 'Content-Security-Policy': INDEX_CSP },
+    headers: {
+      ...COMMON_HEADERS,
+      'Content-Type': 'text/html; charset=utf-8',
+      'Content-Security-Policy': INDEX_CSP,
+    },
     body,
   };
 }
 
 /** Relative, so that it also holds behind a proxy that takes a part off the path. */
 function redirectTo(location: string): PprofResponse {
-  return { status: 301, headers: { ...COMMON_HEADERS, 'Content-Type': TEXT, Location: location }, body: 'Moved Permanently\n' };
+  return {
+    status: 301,
+    headers: { ...COMMON_HEADERS, 'Content-Type': TEXT, Location: location },
+    body: 'Moved Permanently\n',
+  };
 }
 
 /** As Go's serveError: pprof shows the text only with `X-Go-Pprof` and a text type. */
@@ -135,5 +157,7 @@ function errorResponse(thrown: unknown, logger: Logger): PprofResponse {
 
 function splitUrl(url: string): { pathname: string; query: string } {
   const mark = url.indexOf('?');
-  return mark < 0 ? { pathname: url, query: '' } : { pathname: url.slice(0, mark), query: url.slice(mark + 1) };
+  return mark < 0
+    ? { pathname: url, query: '' }
+    : { pathname: url.slice(0, mark), query: url.slice(mark + 1) };
 }

@@ -47,7 +47,10 @@ ${entries.map(row).join('\n')}
 <h2>With Go's tool</h2>
 ${entries
   .filter(({ closedBecause }) => closedBecause === undefined)
-  .map(({ profile }) => `<p><code>go tool pprof -http=: ${escape(shellQuoted(exampleUrl(baseUrl, profile)))}</code></p>`)
+  .map(
+    ({ profile }) =>
+      `<p><code>go tool pprof -http=: ${escape(shellQuoted(exampleUrl(baseUrl, profile)))}</code></p>`,
+  )
   .join('\n')}
 </body>
 </html>

@@ -63,9 +63,13 @@ export interface StandaloneServer {
 }
 
 /** Listens on `httpAddr`; rejects with LOOPPROF_ADDRESS_UNAVAILABLE naming it. Keeps no process alive. */
-export async function startStandaloneServer(handler: PprofHandler, httpAddr: string): Promise<StandaloneServer> {
+export async function startStandaloneServer(
+  handler: PprofHandler,
+  httpAddr: string,
+): Promise<StandaloneServer> {
   const parsed = parseAddress(httpAddr);
-  if (!parsed) throw new LoopprofError('LOOPPROF_INVALID_CONFIG', `\`httpAddr\` is malformed: '${httpAddr}'.`);
+  if (!parsed)
+    throw new LoopprofError('LOOPPROF_INVALID_CONFIG', `\`httpAddr\` is malformed: '${httpAddr}'.`);
   const server = createServer((req, res) => {
     const url = req.url ?? '/';
     const [pathname = '/'] = url.split('?', 1);

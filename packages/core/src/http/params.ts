@@ -22,7 +22,9 @@ export function parseCapture(profile: Profile, query: string, limits: ParamLimit
   const to = single(params, 'to');
   if (profile.seconds === 'delta') {
     if (from !== undefined || to !== undefined) {
-      throw invalid(`"from" and "to" are not supported for this profile type: ${profile.name} is a snapshot of now.`);
+      throw invalid(
+        `"from" and "to" are not supported for this profile type: ${profile.name} is a snapshot of now.`,
+      );
     }
     if (seconds === undefined) return { debug, gc };
     if (debug !== 0) throw invalid('seconds and debug params are incompatible');
@@ -33,14 +35,16 @@ export function parseCapture(profile: Profile, query: string, limits: ParamLimit
     const toMicros = fromMicros + (seconds ?? limits.defaultSeconds) * 1_000_000;
     return { debug, gc, window: { fromMicros, toMicros } };
   }
-  if (seconds !== undefined) throw invalid('"seconds" is a time from now and cannot be combined with "from" and "to".');
+  if (seconds !== undefined)
+    throw invalid('"seconds" is a time from now and cannot be combined with "from" and "to".');
   return { debug, gc, window: parseRange(from, to, limits) };
 }
 
 /** The value of a parameter: scrapers repeat parameters, which is fine as long as they agree. */
 function single(params: URLSearchParams, name: string): string | undefined {
   const values = new Set(params.getAll(name));
-  if (values.size > 1) throw invalid(`"${name}" is given more than once with different values: give it once.`);
+  if (values.size > 1)
+    throw invalid(`"${name}" is given more than once with different values: give it once.`);
   return [...values][0];
 }
 
@@ -48,7 +52,9 @@ function parseSeconds(text: string | undefined, maxSeconds: number): number | un
   if (text === undefined) return undefined;
   const seconds = /^\+?\d+$/.test(text) ? Number(text) : 0;
   if (seconds < 1 || seconds > maxSeconds) {
-    throw invalid(`invalid value for "seconds" - must be a positive integer up to ${maxSeconds} (maxSeconds), got "${clipped(text)}"`);
+    throw invalid(
+      `invalid value for "seconds" - must be a positive integer up to ${maxSeconds} (maxSeconds), got "${clipped(text)}"`,
+    );
   }
   return seconds;
 }
@@ -67,10 +73,14 @@ function parseRange(
   const fromMs = parseInstant('from', from, nowMs);
   const toMs = to === undefined ? nowMs : parseInstant('to', to, nowMs);
   if (toMs <= fromMs) throw invalid('"from" must lie before "to".');
-  if (toMs > nowMs + 1000) throw invalid('"to" must not lie in the future: use "seconds" for a time from now.');
-  if (toMs - fromMs > maxSeconds * 1000) throw invalid(`"from" and "to" may be ${maxSeconds} s apart at most (maxSeconds).`);
+  if (toMs > nowMs + 1000)
+    throw invalid('"to" must not lie in the future: use "seconds" for a time from now.');
+  if (toMs - fromMs > maxSeconds * 1000)
+    throw invalid(`"from" and "to" may be ${maxSeconds} s apart at most (maxSeconds).`);
   if (fromMs < nowMs - windowMs) {
-    throw invalid(`"from" lies further back than the recorder keeps: at most ${windowMs / 1000} s (windowMs).`);
+    throw invalid(
+      `"from" lies further back than the recorder keeps: at most ${windowMs / 1000} s (windowMs).`,
+    );
   }
   return { fromMicros: fromMs * 1000, toMicros: toMs * 1000 };
 }

@@ -44,13 +44,17 @@ class ProfileBuilder {
       this.#samples.push({
         locationId: stack.map((frame) => this.#locationId(frame)),
         value: [...values],
-        label: Object.entries(labels ?? {}).map(([key, str]) => ({ key: this.#string(key), str: this.#string(str) })),
+        label: Object.entries(labels ?? {}).map(([key, str]) => ({
+          key: this.#string(key),
+          str: this.#string(str),
+        })),
       });
     }
   }
 
   build(): Profile {
-    const { sampleTypes, periodType, period, timeNanos, durationNanos, defaultSampleType, comments } = this.#data;
+    const { sampleTypes, periodType, period, timeNanos, durationNanos, defaultSampleType, comments } =
+      this.#data;
     return new Profile({
       sampleType: sampleTypes.map((type) => this.#valueType(type)),
       sample: this.#samples,

@@ -40,7 +40,8 @@ export function heapText(data: ProfileData, stats: HeapStats): string {
     objects += count;
     sizeBytes += bytes;
     records.push(`${count}: ${bytes} [${count}: ${bytes}] @ ${stack.map(address).join(' ')}`);
-    for (const frame of stack) records.push(`#\t${address(frame)}\t${frame.name}\t${frame.file}:${frame.line}`);
+    for (const frame of stack)
+      records.push(`#\t${address(frame)}\t${frame.name}\t${frame.file}:${frame.line}`);
     records.push('');
   }
   return [

@@ -44,7 +44,9 @@ async function cpuProfileData(window: SampleWindow, { symbolizer }: ProfileSourc
     durationNanos: BigInt(Math.round(window.toMicros - window.fromMicros)) * 1000n,
     comments:
       window.droppedSamples > 0
-        ? [`incomplete: ${window.droppedSamples} samples of this window no longer fitted into the recorder's memory`]
+        ? [
+            `incomplete: ${window.droppedSamples} samples of this window no longer fitted into the recorder's memory`,
+          ]
         : [],
     samples: stacks.map(({ samples, cpuNanos }, index) => ({
       stack: shown[index] ?? [],

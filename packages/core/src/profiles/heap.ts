@@ -1,14 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import { LoopprofError } from '../errors.js';
 import { diffProfiles } from '../pprof/diff.js';
 import { encodeProfile } from '../pprof/encode.js';
 import { heapText } from '../pprof/heap-text.js';
 import type { ProfileData } from '../pprof/profile-data.js';
 import { pseudoFrame } from '../recorder/frames.js';
+import { collectGarbage } from '../recorder/garbage.js';
 import type { HeapStack } from '../recorder/heap-recorder.js';
-import { mainGlobal } from '../realm.js';
 import type { Capture, CaptureRequest, Profile } from './profile.js';
 import type { ProfileSources } from './sources.js';
 
@@ -45,7 +43,8 @@ async function captureHeap(sources: ProfileSources, request: CaptureRequest): Pr
   }
   if (request.gc) collectGarbage();
   const data = await heapProfileData(sources);
-  if (request.debug === 0) return { body: await encodeProfile(data, sources.mappingFile), notes: data.comments };
+  if (request.debug === 0)
+    return { body: await encodeProfile(data, sources.mappingFile), notes: data.comments };
   const { heapUsed, heapTotal, external, arrayBuffers, rss } = process.memoryUsage();
   const stats = {
     heapUsedBytes: heapUsed,
@@ -92,24 +91,12 @@ function offHeapStacks(): HeapStack[] {
   ].filter(({ sizeBytes }) => sizeBytes > 0);
 }
 
-/** V8's own collector, without leaving a `gc` function on anybody's global object. */
-function collectGarbage(): void {
-  if (mainGlobal.gc) {
-    void mainGlobal.gc();
-    return;
-  }
-  setFlagsFromString('--expose-gc');
-  try {
-    (runInNewContext('gc') as () => void)();
-  } finally {
-    setFlagsFromString('--no-expose-gc');
-  }
-}
-
 async function abortableSleep(durationMs: number, signal: AbortSignal | undefined): Promise<void> {
   try {
     await sleep(durationMs, undefined, { ref: false, ...(signal ? { signal } : {}) });
   } catch (error) {
-    throw new LoopprofError('LOOPPROF_ABORTED', 'The caller gave up before the profile was complete.', { cause: error });
+    throw new LoopprofError('LOOPPROF_ABORTED', 'The caller gave up before the profile was complete.', {
+      cause: error,
+    });
   }
 }

@@ -37,7 +37,11 @@ const CHUNK_BYTES = 400;
  * Copies what the engine lends us into a Chunk. This runs inside the pause of a harvest: every property of a raw node is a
  * call into C++, so each is read once.
  */
-export function chunkOf(window: RawCpuWindow, frameTable: FrameTable, range: { fromMicros: number; toMicros: number }): Chunk {
+export function chunkOf(
+  window: RawCpuWindow,
+  frameTable: FrameTable,
+  range: { fromMicros: number; toMicros: number },
+): Chunk {
   const parents: number[] = [];
   const frames: Frame[] = [];
   const looks: Look[] = [];

@@ -68,12 +68,17 @@ export async function cpuStacksOf(window: SampleWindow): Promise<CpuStack[]> {
     [OTHER_THREADS_FRAME, otherThreadsNanos],
     [UNSAMPLED_FRAME, unsampledNanos + lostNanos],
   ] as const) {
-    if (cpuNanos > 0) result.push({ frames: [frame], samples: Math.round(cpuNanos / intervalNanos), cpuNanos });
+    if (cpuNanos > 0)
+      result.push({ frames: [frame], samples: Math.round(cpuNanos / intervalNanos), cpuNanos });
   }
   return result;
 }
 
-function mergedNode(chunk: Chunk, node: number, { merged, tree }: { merged: Int32Array; tree: StackTree }): number {
+function mergedNode(
+  chunk: Chunk,
+  node: number,
+  { merged, tree }: { merged: Int32Array; tree: StackTree },
+): number {
   const known = merged[node] as number;
   if (known >= 0) return known;
   const parent = mergedNode(chunk, chunk.parents[node] as number, { merged, tree });

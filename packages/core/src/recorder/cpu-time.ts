@@ -42,7 +42,9 @@ const SIGNAL_SHARE = 0.01;
 const MAX_GAP_INTERVALS = 2;
 
 export function cpuTimesOf(looks: readonly Look[], intervalNanos: number): CpuTimes {
-  const gaps = Float64Array.from(looks, ({ gapNanos }) => Math.min(gapNanos, MAX_GAP_INTERVALS * intervalNanos));
+  const gaps = Float64Array.from(looks, ({ gapNanos }) =>
+    Math.min(gapNanos, MAX_GAP_INTERVALS * intervalNanos),
+  );
   const nanos = new Float64Array(looks.length);
   let unseenNanos = 0;
   let unsampledNanos = 0;

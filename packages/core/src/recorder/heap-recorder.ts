@@ -56,7 +56,8 @@ export class HeapRecorder {
    * started again and the reading says so.
    */
   read(): HeapReading {
-    if (this.#sinceMicros === 0) throw new LoopprofError('LOOPPROF_NOT_STARTED', 'The heap sampler is not running.');
+    if (this.#sinceMicros === 0)
+      throw new LoopprofError('LOOPPROF_NOT_STARTED', 'The heap sampler is not running.');
     return { stacks: this.#stacks(), sinceMicros: this.#sinceMicros, restarted: this.#restarted };
   }
 

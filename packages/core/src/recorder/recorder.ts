@@ -100,9 +100,13 @@ export class Recorder {
   }
 
   #fail(error: unknown): void {
-    this.#failure = new LoopprofError('LOOPPROF_ENGINE_UNAVAILABLE', `The CPU sampler failed: ${messageOf(error)}`, {
-      cause: error,
-    });
+    this.#failure = new LoopprofError(
+      'LOOPPROF_ENGINE_UNAVAILABLE',
+      `The CPU sampler failed: ${messageOf(error)}`,
+      {
+        cause: error,
+      },
+    );
     this.#release();
     this.#options.onFailure(this.#failure);
   }
@@ -162,7 +166,10 @@ export class Recorder {
       await this.#harvestedUntil(toMicros, signal);
       if (this.#failure) throw this.#failure;
       if (this.#startedMicros === 0) {
-        throw new LoopprofError('LOOPPROF_NOT_STARTED', 'The profiler was stopped while this profile was being taken.');
+        throw new LoopprofError(
+          'LOOPPROF_NOT_STARTED',
+          'The profiler was stopped while this profile was being taken.',
+        );
       }
       return this.#view(Math.max(fromMicros, this.#startedMicros), toMicros);
     } finally {
@@ -244,8 +251,10 @@ export class Recorder {
   }
 
   #adapt(costMs: number): void {
-    if (costMs > HARVEST_COST_HIGH_MS) this.#harvestEveryMs = Math.max(HARVEST_MIN_MS, this.#harvestEveryMs / 2);
-    else if (costMs < HARVEST_COST_LOW_MS) this.#harvestEveryMs = Math.min(HARVEST_MAX_MS, this.#harvestEveryMs * 1.5);
+    if (costMs > HARVEST_COST_HIGH_MS)
+      this.#harvestEveryMs = Math.max(HARVEST_MIN_MS, this.#harvestEveryMs / 2);
+    else if (costMs < HARVEST_COST_LOW_MS)
+      this.#harvestEveryMs = Math.min(HARVEST_MAX_MS, this.#harvestEveryMs * 1.5);
   }
 
   /** Old chunks go by age, never under a reader that still waits for them; past MAX_BYTES the oldest go and are counted. */

@@ -99,8 +99,12 @@ function attempt<T>(run: () => T): T | LoopprofError {
     return run();
   } catch (error) {
     if (isLoopprofError(error)) return error;
-    return new LoopprofError('LOOPPROF_ENGINE_UNAVAILABLE', `V8's profiler could not be used: ${messageOf(error)}`, {
-      cause: error,
-    });
+    return new LoopprofError(
+      'LOOPPROF_ENGINE_UNAVAILABLE',
+      `V8's profiler could not be used: ${messageOf(error)}`,
+      {
+        cause: error,
+      },
+    );
   }
 }

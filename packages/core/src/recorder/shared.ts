@@ -3,6 +3,7 @@
  * one heap sampler to share. It is kept behind a symbol on the main realm's global object and counted.
  */
 import { inForeignRealm, mainGlobal, mainRealmRequire } from '../realm.js';
+import type * as sessionModule from './session.js';
 import { RecorderSession, type SessionOptions } from './session.js';
 
 /** Changes when the shape of what is shared does: copies that cannot understand each other do not share. */
@@ -49,7 +50,7 @@ export function leaseRecorder(options: SessionOptions): RecorderLease {
 function createSession(options: SessionOptions): RecorderSession {
   if (inForeignRealm) {
     try {
-      const main = mainRealmRequire(__filename)('./session.js') as typeof import('./session.js');
+      const main = mainRealmRequire(__filename)('./session.js') as typeof sessionModule;
       return new main.RecorderSession(options);
     } catch (error) {
       // Bundled or compiled in memory: there is no such file, and this realm's copy must do.

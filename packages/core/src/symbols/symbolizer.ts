@@ -1,7 +1,7 @@
 import { basename, isAbsolute } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { PprofFrame } from '../pprof/profile-data.js';
-import { SourceMaps } from './source-maps.js';
+import { readSourceMap, type OriginalOf, type Position } from './source-maps.js';
 
 /** A function as the engine reports it. */
 export interface EngineFrame {
@@ -11,35 +11,47 @@ export interface EngineFrame {
   readonly column: number;
 }
 
+/** Scripts whose lack of a map is remembered. */
+const MAX_UNMAPPED = 10_000;
+
 /** Turns the engine's frames into what is shown: paths instead of file URLs, source maps applied, a name for everything. */
 export class Symbolizer {
-  readonly #sourceMaps = new SourceMaps();
   readonly #shown = new WeakMap<EngineFrame, PprofFrame>();
+  readonly #unmapped = new Set<string>();
 
   /** Gives the shown frames of these stacks, in the same order. */
   async symbolize(stacks: readonly (readonly EngineFrame[])[]): Promise<PprofFrame[][]> {
-    const files = new Set<string>();
-    for (const stack of stacks) {
-      for (const frame of stack) {
-        if (this.#shown.has(frame)) continue;
-        const path = pathOf(frame.url);
-        if (isAbsolute(path)) files.add(path);
-      }
+    const newFrames = new Map<string, Set<EngineFrame>>();
+    for (const frame of stacks.flat()) {
+      if (this.#shown.has(frame)) continue;
+      const file = pathOf(frame.url);
+      const frames = newFrames.get(file);
+      if (frames) frames.add(frame);
+      else newFrames.set(file, new Set([frame]));
     }
-    await this.#sourceMaps.load(files);
-    return stacks.map((stack) => stack.map((frame) => this.#show(frame)));
+    for (const [file, frames] of newFrames) {
+      const originalOf = await this.#originalOf(file);
+      for (const frame of frames) this.#shown.set(frame, shownFrame(frame, file, originalOf));
+    }
+    return stacks.map((stack) => stack.map((frame) => this.#shown.get(frame) as PprofFrame));
   }
 
-  #show(frame: EngineFrame): PprofFrame {
-    let shown = this.#shown.get(frame);
-    if (!shown) {
-      const generated = { file: pathOf(frame.url), line: frame.line, column: frame.column };
-      const position = this.#sourceMaps.original(generated) ?? generated;
-      shown = { name: frame.functionName || nameOfAnonymous(generated, position), ...position };
-      this.#shown.set(frame, shown);
+  /** A map is read when a script has new frames and then let go: the decoded maps of a large program take many megabytes. */
+  async #originalOf(file: string): Promise<OriginalOf | undefined> {
+    if (!isAbsolute(file) || this.#unmapped.has(file)) return undefined;
+    const originalOf = await readSourceMap(file);
+    if (!originalOf) {
+      if (this.#unmapped.size >= MAX_UNMAPPED) this.#unmapped.clear();
+      this.#unmapped.add(file);
     }
-    return shown;
+    return originalOf;
   }
+}
+
+function shownFrame(frame: EngineFrame, file: string, originalOf: OriginalOf | undefined): PprofFrame {
+  const { line, column } = frame;
+  const position = originalOf?.(line, column) ?? { file, line, column };
+  return { name: frame.functionName || nameOfAnonymous(frame, position), ...position };
 }
 
 function pathOf(url: string): string {
@@ -52,8 +64,9 @@ function pathOf(url: string): string {
 }
 
 /** pprof groups by name alone, so without their position all anonymous functions of a program would be one. */
-function nameOfAnonymous(generated: { line: number; column: number }, shown: PprofFrame | Omit<PprofFrame, 'name'>): string {
-  const file = basename(shown.file) || 'native';
-  if (generated.line === 1 && generated.column === 1) return `(module ${file})`;
-  return `(anonymous ${file}:${shown.line}:${shown.column})`;
+function nameOfAnonymous(frame: EngineFrame, position: Position): string {
+  const file = basename(position.file);
+  if (file === '') return '(native)';
+  if (frame.line === 1 && frame.column === 1) return `(module ${file})`;
+  return `(anonymous ${file}:${position.line}:${position.column})`;
 }

@@ -1,0 +1,37 @@
+import { fetchProfile } from '../support/fetch.js';
+import { startService, type Service } from '../support/child.js';
+import { cumulativeOf } from '../support/profile.js';
+
+const BYTES = 1;
+const MB = 1024 * 1024;
+
+describe('heap profile against known retention', () => {
+  let service: Service | undefined;
+  afterEach(() => service?.stop());
+
+  it.each([
+    { megabytes: 50, sampleBytes: '65536' },
+    { megabytes: 500, sampleBytes: '524288' },
+  ])(
+    'shows $megabytes MB at one sample per $sampleBytes bytes within 15 %',
+    async ({ megabytes, sampleBytes }) => {
+      service = await startService('retain.cjs', {
+        args: [String(megabytes), sampleBytes],
+        nodeArgs: ['--max-old-space-size=2048'],
+      });
+      const profile = await fetchProfile(`${service.url}/heap?gc=1`);
+      const retained = cumulativeOf(profile, 'retainedRecords', BYTES);
+      expect(retained / (megabytes * MB)).toBeGreaterThan(0.85);
+      expect(retained / (megabytes * MB)).toBeLessThan(1.15);
+      expect(cumulativeOf(profile, 'garbage', BYTES)).toBeLessThan(MB);
+    },
+  );
+
+  it('shows memory off the heap as a frame of its own', async () => {
+    service = await startService('retain.cjs', { args: ['1', '524288', '64'] });
+    const profile = await fetchProfile(`${service.url}/heap?gc=1`);
+    const buffers = cumulativeOf(profile, '(array buffers)', BYTES);
+    expect(buffers / (64 * MB)).toBeGreaterThan(1);
+    expect(buffers / (64 * MB)).toBeLessThan(1.1);
+  });
+});

@@ -1,0 +1,73 @@
+/** Runs the programs under test in processes of their own, on the Node that runs the tests. */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+
+export interface Exit {
+  code: number | null;
+  signal: NodeJS.Signals | null;
+  stdout: string;
+  stderr: string;
+}
+
+export interface RunOptions {
+  args?: readonly string[];
+  nodeArgs?: readonly string[];
+  env?: NodeJS.ProcessEnv;
+  cwd?: string;
+}
+
+export const PROGRAMS = join(__dirname, 'programs');
+
+function start(file: string, { args = [], nodeArgs = [], env = {}, cwd }: RunOptions): ChildProcess {
+  return spawn(process.execPath, [...nodeArgs, file.startsWith('/') ? file : join(PROGRAMS, file), ...args], {
+    stdio: ['pipe', 'pipe', 'pipe'],
+    env: { ...process.env, NODE_OPTIONS: '', ...env },
+    ...(cwd === undefined ? {} : { cwd }),
+  });
+}
+
+/** Runs a program to its own end. */
+export async function runToEnd(file: string, options: RunOptions = {}): Promise<Exit> {
+  const child = start(file, options);
+  let stdout = '';
+  let stderr = '';
+  child.stdout?.on('data', (chunk) => (stdout += String(chunk)));
+  child.stderr?.on('data', (chunk) => (stderr += String(chunk)));
+  const [code, signal] = (await once(child, 'close')) as [number | null, NodeJS.Signals | null];
+  return { code, signal, stdout, stderr };
+}
+
+export interface Service {
+  /** First line the program printed: its URL. */
+  url: string;
+  child: ChildProcess;
+  /** What it wrote to stderr so far. */
+  stderr(): string;
+  stop(): Promise<void>;
+}
+
+/** Starts a program that prints its URL and serves until it is stopped. */
+export async function startService(file: string, options: RunOptions = {}): Promise<Service> {
+  const child = start(file, options);
+  let stderr = '';
+  child.stderr?.on('data', (chunk) => (stderr += String(chunk)));
+  const lines = createInterface({ input: child.stdout as NodeJS.ReadableStream });
+  const url = await new Promise<string>((resolve, reject) => {
+    lines.once('line', resolve);
+    child.once('exit', (code) =>
+      reject(new Error(`${file} ended with ${code} before it was ready:\n${stderr}`)),
+    );
+  });
+  return {
+    url: /https?:\/\/\S+/.exec(url)?.[0].replace(/\/$/, '') ?? url,
+    child,
+    stderr: () => stderr,
+    stop: async () => {
+      if (child.exitCode !== null || child.signalCode !== null) return;
+      child.kill('SIGKILL');
+      await once(child, 'exit');
+    },
+  };
+}

@@ -1,0 +1,8 @@
+// Does nothing but stay alive, profiled; prints the index page's URL.
+const { Profiler } = require('@loopprof/core');
+
+const profiler = new Profiler({ httpAddr: 'localhost:0' });
+profiler.start().then(() => {
+  console.log(profiler.address);
+  setInterval(() => {}, 1000);
+});
