@@ -1,6 +1,7 @@
+import { createRequire } from 'node:module';
 import { fetchProfile } from '../support/fetch.js';
-import { startService, type Service } from '../support/child.js';
-import { cumulativeOf, totalOf } from '../support/profile.js';
+import { runToEnd, startService, type Service } from '../support/child.js';
+import { cumulativeOf, readProfile, totalOf, type ReadProfile } from '../support/profile.js';
 
 const CPU = 1;
 
@@ -36,6 +37,48 @@ describe('CPU profile against known work', () => {
   });
 });
 
+const referencePprof = resolved('pprof');
+
+// Google's profiler is compiled on install, so it is compared with only where somebody has done that.
+(referencePprof === undefined ? describe.skip : describe)(
+  "beside Google's pprof (npm install --no-save pprof)",
+  () => {
+    it('agrees within 3 points', async () => {
+      const { stdout, stderr } = await runToEnd('burn-reference.cjs', { args: [referencePprof as string] });
+      expect(stderr).toBe('');
+      const reference = errorsOf(readProfile(Buffer.from(stdout, 'base64')));
+      const service = await startService('burn.cjs');
+      try {
+        const ours = errorsOf(await fetchProfile(`${service.url}/profile?seconds=10`));
+        expect(worst(ours.map((error, index) => error - (reference[index] as number)))).toBeLessThan(3);
+      } finally {
+        await service.stop();
+      }
+    });
+  },
+);
+
+const BURNERS = ['sixtyPercent', 'thirtyPercent', 'tenPercent'];
+
+function burntShare(profile: ReadProfile): number {
+  return BURNERS.reduce((sum, name) => sum + cumulativeOf(profile, name, CPU), 0) / totalOf(profile, CPU);
+}
+
+/** By how many points each share of what was burnt is off. */
+function errorsOf(profile: ReadProfile): number[] {
+  const burnt = BURNERS.map((name) => cumulativeOf(profile, name, CPU));
+  const total = burnt.reduce((sum, nanos) => sum + nanos, 0);
+  return [60, 30, 10].map((percent, index) => (100 * (burnt[index] as number)) / total - percent);
+}
+
 function worst(errors: readonly number[]): number {
   return Math.max(...errors.map(Math.abs));
+}
+
+function resolved(name: string): string | undefined {
+  try {
+    return createRequire(__filename).resolve(name);
+  } catch {
+    return undefined;
+  }
 }
