@@ -9,5 +9,7 @@ export type { Access, AccessRequest, EngineName, ProfilerConfig } from './config
 export { isLoopprofError, LoopprofError } from './errors.js';
 export type { LoopprofErrorCode } from './errors.js';
 export type { Logger } from './logger.js';
-export { servePprof } from './http/node-server.js';
+export { answerPprof, pathBelow, pathOf, servePprof } from './http/node-server.js';
+export { checkMountPath, mountHandler } from './mount.js';
+export type { MountOptions } from './mount.js';
 export type { PprofHandler, PprofRequest, PprofResponse } from './http/message.js';

@@ -1,20 +1,9 @@
-import { getProfiler, LoopprofError, servePprof } from '@loopprof/core';
-import type { Logger, PprofHandler, Profiler, ProfilerConfig } from '@loopprof/core';
+import { checkMountPath, LoopprofError, mountHandler, pathBelow, pathOf, servePprof } from '@loopprof/core';
+import type { MountOptions } from '@loopprof/core';
 import type { RequestHandler } from 'express';
 
-/** Options of pprofRouter: those of the profiler, and where it comes from. */
-export interface PprofRouterOptions extends Partial<ProfilerConfig> {
-  /**
-   * The profiler to serve.
-   * @default the one that all adapters share, started here
-   */
-  profiler?: Profiler;
-  /** Anything of pino's shape; without one nothing is logged. */
-  logger?: Logger;
-}
-
 /** Options of profilingMiddleware. */
-export interface ProfilingMiddlewareOptions extends PprofRouterOptions {
+export interface ProfilingMiddlewareOptions extends MountOptions {
   /**
    * Where the profiles are served, or `false` to serve them nowhere.
    * @default '/debug/pprof'
@@ -38,14 +27,9 @@ export interface ProfilingMiddlewareOptions extends PprofRouterOptions {
  */
 export function profilingMiddleware(options: ProfilingMiddlewareOptions = {}): RequestHandler {
   refuseUncalled('profilingMiddleware', options);
-  const { path = '/debug/pprof', ...routerOptions } = options;
-  if (path !== false && !/^(\/[^/?#]+)+$/.test(path)) {
-    throw new LoopprofError(
-      'LOOPPROF_INVALID_CONFIG',
-      `\`path\` must be false or start with a slash and not end with one, got '${path}'.`,
-    );
-  }
-  const handler = handlerOf(routerOptions);
+  const { path = '/debug/pprof', ...mountOptions } = options;
+  if (path !== false) checkMountPath('path', path);
+  const handler = mountHandler(mountOptions);
   return function profilingMiddleware(req, res, next) {
     const below = path === false ? undefined : pathBelow(pathOf(req.url), path);
     if (below === undefined) next();
@@ -61,9 +45,9 @@ export function profilingMiddleware(options: ProfilingMiddlewareOptions = {}): R
  * app.use('/internal/pprof', pprofRouter({ access: { token: process.env.PPROF_TOKEN } }));
  * ```
  */
-export function pprofRouter(options: PprofRouterOptions = {}): RequestHandler {
+export function pprofRouter(options: MountOptions = {}): RequestHandler {
   refuseUncalled('pprofRouter', options);
-  const handler = handlerOf(options);
+  const handler = mountHandler(options);
   return function pprofRouter(req, res) {
     const url = req.originalUrl;
     const path = pathOf(req.url);
@@ -71,21 +55,6 @@ export function pprofRouter(options: PprofRouterOptions = {}): RequestHandler {
     const slashMissing = path === '/' && !pathOf(url).endsWith('/');
     void servePprof(handler, { req, res }, { path: slashMissing ? '' : path, url });
   };
-}
-
-function handlerOf({ profiler, logger, ...config }: PprofRouterOptions): PprofHandler {
-  return (profiler ?? getProfiler(config, logger)).createHandler({ access: config.access });
-}
-
-function pathOf(url: string): string {
-  const query = url.indexOf('?');
-  return query < 0 ? url : url.slice(0, query);
-}
-
-function pathBelow(path: string, mount: string): string | undefined {
-  if (!path.startsWith(mount)) return undefined;
-  const below = path.slice(mount.length);
-  return below === '' || below.startsWith('/') ? below : undefined;
 }
 
 /** `app.use(profilingMiddleware)` would hand us the first request as options and never answer it. */

@@ -3,27 +3,26 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 import { parseAddress } from '../config.js';
 import { LoopprofError, messageOf } from '../errors.js';
-import type { PprofHandler } from './message.js';
+import type { PprofHandler, PprofResponse } from './message.js';
 
 /** Where the standalone server serves, as Go's default mux does. */
 export const STANDALONE_PATH = '/debug/pprof';
 
 /**
- * Serves one request of a `node:http` server, or of a framework that hands out Node's own request and response.
- *
- * `path` is what comes below the mount: `/heap`, `/` for the index, or empty to be redirected to the slash. `url` is what the
- * client sent. Resolves when the answer is written or the client is gone; never rejects.
+ * Answers a request of a `node:http` server, or of a framework that hands out Node's own request and response, without writing
+ * the answer. `path` is what comes below the mount: `/heap`, `/` for the index, or empty to be redirected to the slash; `url` is
+ * what the client sent. Never rejects.
  */
-export async function servePprof(
+export async function answerPprof(
   handler: PprofHandler,
   { req, res }: { req: IncomingMessage; res: ServerResponse },
   { path, url }: { path: string; url: string },
-): Promise<void> {
+): Promise<PprofResponse> {
   const controller = new AbortController();
   const onClose = (): void => controller.abort();
   res.once('close', onClose);
   try {
-    const { status, headers, body } = await handler({
+    return await handler({
       method: req.method ?? 'GET',
       url,
       path,
@@ -32,19 +31,41 @@ export async function servePprof(
       httpVersion: req.httpVersion,
       signal: controller.signal,
     });
-    if (controller.signal.aborted || res.headersSent) return;
-    const bytes = typeof body === 'string' ? Buffer.from(body) : body;
-    res.writeHead(status, {
-      ...headers,
-      ...(req.method === 'HEAD' ? {} : { 'Content-Length': String(bytes.length) }),
-    });
-    res.end(req.method === 'HEAD' ? undefined : bytes);
-  } catch {
-    // Writing failed: somebody else ended the response, or its socket is gone.
-    res.destroy();
   } finally {
     res.removeListener('close', onClose);
   }
+}
+
+/** Answers as {@link answerPprof} and writes the answer. Resolves when that is done or the client is gone; never rejects. */
+export async function servePprof(
+  handler: PprofHandler,
+  { req, res }: { req: IncomingMessage; res: ServerResponse },
+  target: { path: string; url: string },
+): Promise<void> {
+  const { status, headers, body } = await answerPprof(handler, { req, res }, target);
+  if (res.headersSent || res.destroyed) return;
+  try {
+    const bytes = typeof body === 'string' ? Buffer.from(body) : body;
+    const head = req.method === 'HEAD';
+    res.writeHead(status, { ...headers, ...(head ? {} : { 'Content-Length': String(bytes.length) }) });
+    res.end(head ? undefined : bytes);
+  } catch {
+    // Somebody else has ended the response, or its socket is gone.
+    res.destroy();
+  }
+}
+
+/** The path of a URL as the client sent it, without the query. */
+export function pathOf(url: string): string {
+  const query = url.indexOf('?');
+  return query < 0 ? url : url.slice(0, query);
+}
+
+/** What of a path lies below a mount such as `/debug/pprof`: empty for the mount itself; undefined when it lies elsewhere. */
+export function pathBelow(path: string, mount: string): string | undefined {
+  if (!path.startsWith(mount)) return undefined;
+  const below = path.slice(mount.length);
+  return below === '' || below.startsWith('/') ? below : undefined;
 }
 
 /** Node drops all but the first of some repeated headers; who may read must see all of them. */
@@ -72,9 +93,10 @@ export async function startStandaloneServer(
     throw new LoopprofError('LOOPPROF_INVALID_CONFIG', `\`httpAddr\` is malformed: '${httpAddr}'.`);
   const server = createServer((req, res) => {
     const url = req.url ?? '/';
-    const [pathname = '/'] = url.split('?', 1);
-    if (pathname === STANDALONE_PATH || pathname.startsWith(`${STANDALONE_PATH}/`)) {
-      void servePprof(handler, { req, res }, { path: pathname.slice(STANDALONE_PATH.length), url });
+    const pathname = pathOf(url);
+    const path = pathBelow(pathname, STANDALONE_PATH);
+    if (path !== undefined) {
+      void servePprof(handler, { req, res }, { path, url });
     } else if (pathname === '/') {
       res.writeHead(302, { Location: `${STANDALONE_PATH.slice(1)}/` });
       res.end();

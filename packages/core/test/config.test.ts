@@ -1,0 +1,223 @@
+import {
+  defaultProfilerConfig,
+  parseAddress,
+  resolveConfig,
+  type AccessRequest,
+  type ProfilerConfig,
+} from '../src/config.js';
+import { isLoopprofError, type LoopprofError } from '../src/errors.js';
+
+const TOKEN = 'correct-horse-battery-staple';
+
+/** What is wrong for each field, and the words by which the message shows the value. */
+const WRONG: Record<keyof ProfilerConfig, [value: unknown, shown: string][]> = {
+  enableCPU: [
+    ['true', "'true' (string)"],
+    [1, '1 (number)'],
+    [null, 'null'],
+  ],
+  enableMemory: [
+    ['false', "'false' (string)"],
+    [0, '0 (number)'],
+  ],
+  enableHTTP: [
+    ['yes', "'yes' (string)"],
+    [{}, 'an object with no fields'],
+  ],
+  httpAddr: [
+    [6060, '6060 (number)'],
+    ['', "''"],
+    ['localhost', "'localhost'"],
+    ['6060', "'6060'"],
+    ['localhost:', "'localhost:'"],
+    ['localhost:65536', "'localhost:65536'"],
+    ['localhost:-1', "'localhost:-1'"],
+    ['localhost:http', "'localhost:http'"],
+    ['http://localhost:6060', "'http://localhost:6060'"],
+    ['local host:6060', "'local host:6060'"],
+    ['::1:6060', "'::1:6060'"],
+    ['[::1:6060', "'[::1:6060'"],
+    ['localhost:6060/debug', "'localhost:6060/debug'"],
+    ['localhost:6060\n', 'localhost:6060'],
+  ],
+  profileDurationMs: [
+    ['30000', "'30000' (string)"],
+    [999, '999 (number)'],
+    [3_600_001, '3600001 (number)'],
+    [1500.5, '1500.5 (number)'],
+    [Number.NaN, 'NaN'],
+    [Infinity, 'Infinity'],
+  ],
+  cpuSampleIntervalMicros: [
+    [999, '999 (number)'],
+    [1_000_001, '1000001 (number)'],
+    [10_000n, '10000 (bigint)'],
+  ],
+  memorySampleBytes: [
+    [1023, '1023 (number)'],
+    [1_073_741_825, '1073741825 (number)'],
+    ['512k', "'512k' (string)"],
+  ],
+  engine: [
+    ['v8', "'v8' (string)"],
+    ['Datadog', "'Datadog' (string)"],
+    [['auto'], 'an object'],
+  ],
+  access: [
+    ['everybody', ''],
+    [true, 'true (boolean)'],
+    [{}, 'an object with no fields'],
+    [{ token: 'fifteen chars..' }, 'an object with token'],
+    [{ token: 123456789012345678n }, 'an object with token'],
+    [{ authorize: 'yes' }, 'an object with authorize'],
+    [{ token: TOKEN, authorize: () => true }, 'an object with token, authorize'],
+    [{ tokens: [TOKEN] }, 'an object with tokens'],
+  ],
+  windowMs: [
+    [999, '999 (number)'],
+    [3_600_001, '3600001 (number)'],
+    ['5m', "'5m' (string)"],
+  ],
+  maxSeconds: [
+    [0, '0 (number)'],
+    [3601, '3601 (number)'],
+    [-1, '-1 (number)'],
+  ],
+};
+
+const RULES: Record<keyof ProfilerConfig, RegExp> = {
+  enableCPU: /true or false/,
+  enableMemory: /true or false/,
+  enableHTTP: /true or false/,
+  httpAddr: /'host:port' with a port from 0 to 65535/,
+  profileDurationMs: /an integer from 1000 to 3600000/,
+  cpuSampleIntervalMicros: /an integer from 1000 to 1000000/,
+  memorySampleBytes: /an integer from 1024 to 1073741824/,
+  engine: /one of 'auto', 'datadog'/,
+  access: /'loopback', 'public', \{ token \} with at least 16 characters, or \{ authorize \} with a function/,
+  windowMs: /an integer from 1000 to 3600000/,
+  maxSeconds: /an integer from 1 to 3600/,
+};
+
+/** What the field may be, its limits included. */
+const RIGHT: Record<keyof ProfilerConfig, unknown[]> = {
+  enableCPU: [true, false],
+  enableMemory: [true, false],
+  enableHTTP: [true, false],
+  httpAddr: ['localhost:6060', ':6060', '[::1]:0', '0.0.0.0:65535', 'db-1.internal:1'],
+  profileDurationMs: [1000, 3_600_000],
+  cpuSampleIntervalMicros: [1000, 1_000_000],
+  memorySampleBytes: [1024, 1_073_741_824],
+  engine: ['auto', 'datadog'],
+  access: ['loopback', 'public', { token: '0123456789abcdef' }, { authorize: () => false }],
+  windowMs: [1000, 3_600_000],
+  maxSeconds: [1, 3600],
+};
+
+function refusalOf(given: unknown): LoopprofError {
+  try {
+    resolveConfig(given as Partial<ProfilerConfig>);
+  } catch (error) {
+    if (isLoopprofError(error)) return error;
+    throw error;
+  }
+  throw new Error('it was accepted');
+}
+
+describe('a configuration', () => {
+  it('is the defaults when nothing is given, and remembers that nothing was', () => {
+    const { given, ...config } = resolveConfig();
+    expect(config).toEqual(defaultProfilerConfig());
+    expect([...given]).toEqual([]);
+  });
+
+  it('keeps what was given, and remembers what that was', () => {
+    const config = resolveConfig({ enableCPU: false, httpAddr: 'localhost:0', access: 'loopback' });
+    expect(config).toEqual({
+      ...defaultProfilerConfig(),
+      enableCPU: false,
+      httpAddr: 'localhost:0',
+      given: new Set(['enableCPU', 'httpAddr', 'access']),
+    });
+  });
+
+  it('counts a field that is undefined as not given', () => {
+    const config = resolveConfig({ access: undefined, maxSeconds: undefined } as Partial<ProfilerConfig>);
+    expect(config.maxSeconds).toBe(300);
+    expect([...config.given]).toEqual([]);
+  });
+
+  it('gives its defaults as a fresh object each time', () => {
+    defaultProfilerConfig().maxSeconds = 1;
+    expect(defaultProfilerConfig().maxSeconds).toBe(300);
+  });
+
+  it('has a rule tested here for every field', () => {
+    const fields = Object.keys(defaultProfilerConfig()).sort();
+    expect([WRONG, RULES, RIGHT].map((table) => Object.keys(table).sort())).toEqual([fields, fields, fields]);
+  });
+
+  const right = Object.entries(RIGHT).flatMap(([field, values]) => values.map((value) => ({ field, value })));
+  it.each(right)('takes $field $value', ({ field, value }) => {
+    expect(resolveConfig({ [field]: value })).toMatchObject({ [field]: value });
+  });
+
+  const wrong = Object.entries(WRONG).flatMap(([field, values]) =>
+    values.map(([value, shown]) => ({ field: field as keyof ProfilerConfig, value, shown })),
+  );
+  it.each(wrong)(
+    'refuses $field $value with a message that names field, rule and value',
+    ({ field, value, shown }) => {
+      const { code, message } = refusalOf({ [field]: value });
+      expect(code).toBe('LOOPPROF_INVALID_CONFIG');
+      expect(message).toContain(`\`${field}\``);
+      expect(message).toMatch(RULES[field]);
+      expect(message).toContain(shown);
+    },
+  );
+
+  it.each(['enableCpu', 'port', '__proto__x', 'constructor', 'toString', 'path'])(
+    'refuses the unknown field %s with a message that names the known ones',
+    (field) => {
+      const { code, message } = refusalOf({ [field]: 1 });
+      expect(code).toBe('LOOPPROF_INVALID_CONFIG');
+      expect(message).toContain(`Unknown configuration field \`${field}\``);
+      for (const known of Object.keys(defaultProfilerConfig())) expect(message).toContain(known);
+    },
+  );
+
+  it.each(['localhost:6060', 6060, null, true])('refuses %p in place of an object', (given) => {
+    const { code, message } = refusalOf(given);
+    expect(code).toBe('LOOPPROF_INVALID_CONFIG');
+    expect(message).toMatch(/^The configuration must be an object, got /);
+  });
+});
+
+describe('a refused configuration never repeats a token', () => {
+  const authorizeByToken = (request: AccessRequest) =>
+    request.headers['x-key'] === 'correct-horse-battery-staple';
+  it.each<[string, unknown]>([
+    ['too short', { access: { token: TOKEN.slice(0, 10) } }],
+    ['in an unknown form', { access: { token: [TOKEN] } }],
+    ['beside a hook', { access: { token: TOKEN, authorize: () => true } }],
+    ['under another name', { access: { secret: TOKEN } }],
+    ['as a field of its own', { token: TOKEN }],
+    ['as the value of access', { access: TOKEN }],
+    ['as the key of access', { access: [TOKEN] }],
+    ['in the source of a function that was to be { authorize }', { access: authorizeByToken }],
+  ])('that was given %s', (_how, given) => {
+    expect(refusalOf(given).message).not.toContain(TOKEN.slice(0, 10));
+  });
+});
+
+describe('an address', () => {
+  it.each([
+    ['localhost:6060', { host: 'localhost', port: 6060 }],
+    ['127.0.0.1:0', { host: '127.0.0.1', port: 0 }],
+    [':6060', { host: undefined, port: 6060 }],
+    ['[::1]:6060', { host: '::1', port: 6060 }],
+    ['[::ffff:127.0.0.1]:65535', { host: '::ffff:127.0.0.1', port: 65_535 }],
+  ])('%s is split', (address, parts) => {
+    expect(parseAddress(address)).toEqual(parts);
+  });
+});

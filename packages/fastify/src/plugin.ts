@@ -1,0 +1,68 @@
+import { answerPprof, checkMountPath, mountHandler } from '@loopprof/core';
+import type { MountOptions, PprofHandler } from '@loopprof/core';
+import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify';
+import fp from 'fastify-plugin';
+
+/** Options of profilerPlugin. */
+export interface ProfilerPluginOptions extends MountOptions {
+  /**
+   * Path of the routes.
+   * @default '/debug/pprof'
+   */
+  prefix?: string;
+  /**
+   * Whether to serve the profiles on this app; without, they are served by the profiler's standalone server only.
+   * @default true
+   */
+  routes?: boolean;
+}
+
+const register: FastifyPluginAsync<ProfilerPluginOptions> = async (fastify, options) => {
+  const { prefix = '/debug/pprof', routes = true, ...mountOptions } = options;
+  checkMountPath('prefix', prefix);
+  const handler = mountHandler({ logger: fastify.log, ...mountOptions });
+  if (routes) await fastify.register(async (child) => addRoutes(child, handler), { prefix });
+};
+
+/** In a child of its own, so that its parsers and schemas are not the app's and the app's are not its. */
+function addRoutes(fastify: FastifyInstance, handler: PprofHandler): void {
+  // What anybody posts here is refused, so nothing is parsed.
+  fastify.removeAllContentTypeParsers();
+  fastify.addContentTypeParser('*', (_request, _payload, done) => done(null));
+  const pprofRoute = async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
+    const url = request.originalUrl;
+    const rest = (request.params as Record<string, string>)['*'];
+    const path = rest === undefined ? '' : `/${rest}`;
+    const { status, headers, body } = await answerPprof(
+      handler,
+      { req: request.raw, res: reply.raw },
+      { path, url },
+    );
+    return reply.code(status).headers(headers).send(body);
+  };
+  // `hide` is @fastify/swagger's word for a route that is not part of the API.
+  const options = {
+    schema: { hide: true } as object,
+    logLevel: 'warn',
+    prefixTrailingSlash: 'no-slash',
+  } as const;
+  fastify.all('/', options, pprofRoute);
+  fastify.all('/*', options, pprofRoute);
+}
+
+/**
+ * profilerPlugin records what the process does and serves its profiles below `/debug/pprof/`.
+ *
+ * @example
+ * ```ts
+ * import Fastify from 'fastify';
+ * import profilerPlugin from '@loopprof/fastify';
+ *
+ * const fastify = Fastify();
+ * await fastify.register(profilerPlugin);
+ * await fastify.listen({ port: 3000 }); // go tool pprof http://localhost:3000/debug/pprof/profile
+ * ```
+ */
+export const profilerPlugin = fp(register, { name: '@loopprof/fastify', fastify: '5.x' });
+
+export default profilerPlugin;
