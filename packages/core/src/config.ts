@@ -88,6 +88,11 @@ export interface ProfilerConfig {
    * @default 300
    */
   maxSeconds: number;
+  /**
+   * Request series (method, route, status class) kept apart; the rest is counted as `(other)`. 1 to 100 000.
+   * @default 1_000
+   */
+  maxSeries: number;
 }
 
 /** A configuration with every field, and what was written out by the user, which some defaults depend on. */
@@ -109,6 +114,7 @@ export function defaultProfilerConfig(): ProfilerConfig {
     access: 'loopback',
     windowMs: 300_000,
     maxSeconds: 300,
+    maxSeries: 1000,
   };
 }
 
@@ -162,6 +168,7 @@ const RULES: Record<keyof ProfilerConfig, Rule> = {
   access: ACCESS,
   windowMs: integer(1000, 3_600_000),
   maxSeconds: integer(1, 3600),
+  maxSeries: integer(1, 100_000),
 };
 
 /**

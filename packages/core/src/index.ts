@@ -9,7 +9,10 @@ export type { Access, AccessRequest, EngineName, ProfilerConfig } from './config
 export { isLoopprofError, LoopprofError } from './errors.js';
 export type { LoopprofErrorCode } from './errors.js';
 export type { Logger } from './logger.js';
-export { answerPprof, pathBelow, pathOf, servePprof } from './http/node-server.js';
-export { checkMountPath, mountHandler } from './mount.js';
-export type { MountOptions } from './mount.js';
+export { pathBelow, pathOf } from './http/node-server.js';
+export { answerPprof, servePprof } from './serve.js';
+export { getRequestTiming, setRequestRoute } from './monitor/requests.js';
+export type { RequestTiming, RouteAtEnd } from './monitor/requests.js';
+export { checkMountPath, createMount } from './mount.js';
+export type { Mount, MountOptions } from './mount.js';
 export type { PprofHandler, PprofRequest, PprofResponse } from './http/message.js';

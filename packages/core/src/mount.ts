@@ -17,9 +17,16 @@ export interface MountOptions extends Partial<ProfilerConfig> {
   logger?: Logger;
 }
 
-/** The handler for these options. `access` holds for this mount alone. */
-export function mountHandler({ profiler, logger, ...config }: MountOptions): PprofHandler {
-  return (profiler ?? getProfiler(config, logger)).createHandler({ access: config.access });
+/** What an adapter mounts: the profiler that times requests, and the handler of the routes. */
+export interface Mount {
+  readonly profiler: Profiler;
+  readonly handler: PprofHandler;
+}
+
+/** The profiler and handler for these options. `access` holds for this mount alone. */
+export function createMount({ profiler: given, logger, ...config }: MountOptions): Mount {
+  const profiler = given ?? getProfiler(config, logger);
+  return { profiler, handler: profiler.createHandler({ access: config.access }) };
 }
 
 /** Refuses a mount path that is not `/like/this`; throws LOOPPROF_INVALID_CONFIG. */

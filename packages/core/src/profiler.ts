@@ -1,3 +1,4 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { resolveConfig, type Access, type ProfilerConfig, type ResolvedConfig } from './config.js';
 import { isLoopprofError, LoopprofError, messageOf } from './errors.js';
 import { mountedAccess, standaloneAccess, type AccessCheck } from './http/access.js';
@@ -5,10 +6,10 @@ import { createHandler } from './http/handler.js';
 import type { PprofHandler } from './http/message.js';
 import { startStandaloneServer, type StandaloneServer } from './http/node-server.js';
 import { silentLogger, type Logger } from './logger.js';
+import type { RouteAtEnd } from './monitor/requests.js';
 import { createRegistry } from './profiles/registry.js';
 import { mainProcess } from './realm.js';
-import type { SessionOptions } from './recorder/session.js';
-import { leaseRecorder, type RecorderLease } from './recorder/shared.js';
+import { leaseThread, type ThreadLease, type ThreadOptions } from './shared.js';
 import { Symbolizer } from './symbols/symbolizer.js';
 
 /**
@@ -33,11 +34,12 @@ export class Profiler {
   readonly #registry = createRegistry({
     recorder: () => this.#session().recorder(),
     heapRecorder: () => this.#session().heapRecorder(),
+    requests: () => this.#thread().requests,
     symbolizer: new Symbolizer(),
     mappingFile: mainProcess.argv[1] ?? mainProcess.execPath,
   });
   #config: ResolvedConfig | undefined;
-  #lease: RecorderLease | undefined;
+  #lease: ThreadLease | undefined;
   #server: StandaloneServer | undefined;
   #serverProblem: LoopprofError | undefined;
   #refusedConfig: LoopprofError | undefined;
@@ -108,6 +110,16 @@ export class Profiler {
     return this.#handlerWith((request) => this.#mountedAccess(access)(request));
   }
 
+  /**
+   * Times a request from now to the end of its response; requests that are timed already are left alone. Adapters call it first
+   * thing, and `setRequestRoute()` when the route is known.
+   *
+   * @param routeAtEnd For frameworks that tell the route only at the end: gives it then.
+   */
+  beginRequest(req: IncomingMessage, res: ServerResponse, routeAtEnd?: RouteAtEnd): void {
+    this.#lease?.requests.begin(req, res, routeAtEnd);
+  }
+
   #resolve(): ResolvedConfig {
     this.#refusedConfig = undefined;
     try {
@@ -136,25 +148,26 @@ export class Profiler {
   }
 
   #startRecorder(config: ResolvedConfig): void {
-    const options: SessionOptions = {
+    const options: ThreadOptions = {
       engine: config.engine,
       cpuSampleIntervalMicros: config.cpuSampleIntervalMicros,
       memorySampleBytes: config.memorySampleBytes,
       windowMs: config.windowMs,
+      maxSeries: config.maxSeries,
     };
-    const lease = leaseRecorder(options);
+    const lease = leaseThread(options);
     this.#lease = lease;
     const { session } = lease;
     if (lease.first)
       session.onFailure = (error) => this.#logger.error({ err: error }, `loopprof: ${error.message}`);
-    else this.#warnAboutDifferences(options, session.options);
+    else this.#warnAboutDifferences(options, lease.options);
     session.enable({ cpu: config.enableCPU, memory: config.enableMemory });
     for (const problem of this.#problems())
       this.#logger.error({ err: problem }, `loopprof: ${problem.message}`);
   }
 
-  #warnAboutDifferences(wanted: SessionOptions, running: Readonly<SessionOptions>): void {
-    for (const field of Object.keys(wanted) as (keyof SessionOptions)[]) {
+  #warnAboutDifferences(wanted: ThreadOptions, running: Readonly<ThreadOptions>): void {
+    for (const field of Object.keys(wanted) as (keyof ThreadOptions)[]) {
       if (wanted[field] === running[field]) continue;
       this.#logger.warn(
         { field, wanted: wanted[field], running: running[field] },
@@ -168,9 +181,13 @@ export class Profiler {
     throw this.#refusedConfig ?? notRunning();
   }
 
-  #session(): RecorderLease['session'] {
+  #thread(): ThreadLease {
     if (!this.#lease) throw notRunning();
-    return this.#lease.session;
+    return this.#lease;
+  }
+
+  #session(): ThreadLease['session'] {
+    return this.#thread().session;
   }
 
   #facts(): (readonly [string, string])[] {

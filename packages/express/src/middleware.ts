@@ -1,6 +1,8 @@
-import { checkMountPath, LoopprofError, mountHandler, pathBelow, pathOf, servePprof } from '@loopprof/core';
-import type { MountOptions } from '@loopprof/core';
+import type { IncomingMessage } from 'node:http';
+import { checkMountPath, createMount, LoopprofError, pathBelow, pathOf, servePprof } from '@loopprof/core';
+import type { MountOptions, RequestTiming } from '@loopprof/core';
 import type { RequestHandler } from 'express';
+import { leftRouter, watchRoutes } from './route-watch.js';
 
 /** Options of profilingMiddleware. */
 export interface ProfilingMiddlewareOptions extends MountOptions {
@@ -12,8 +14,8 @@ export interface ProfilingMiddlewareOptions extends MountOptions {
 }
 
 /**
- * profilingMiddleware records what the process does and serves its profiles below `/debug/pprof/`; every other request passes
- * untouched.
+ * profilingMiddleware times every request by its route, records what the process does, and serves the profiles below
+ * `/debug/pprof/`. Use it first: what stands before it is not timed.
  *
  * @example
  * ```ts
@@ -29,11 +31,16 @@ export function profilingMiddleware(options: ProfilingMiddlewareOptions = {}): R
   refuseUncalled('profilingMiddleware', options);
   const { path = '/debug/pprof', ...mountOptions } = options;
   if (path !== false) checkMountPath('path', path);
-  const handler = mountHandler(mountOptions);
+  const { profiler, handler } = createMount(mountOptions);
   return function profilingMiddleware(req, res, next) {
     const below = path === false ? undefined : pathBelow(pathOf(req.url), path);
-    if (below === undefined) next();
-    else void servePprof(handler, { req, res }, { path: below, url: req.originalUrl });
+    if (below !== undefined) {
+      void servePprof(handler, { req, res }, { path: below, url: req.originalUrl });
+      return;
+    }
+    watchRoutes(req);
+    profiler.beginRequest(req, res, routeAtEnd);
+    next();
   };
 }
 
@@ -47,7 +54,7 @@ export function profilingMiddleware(options: ProfilingMiddlewareOptions = {}): R
  */
 export function pprofRouter(options: MountOptions = {}): RequestHandler {
   refuseUncalled('pprofRouter', options);
-  const handler = mountHandler(options);
+  const { handler } = createMount(options);
   return function pprofRouter(req, res) {
     const url = req.originalUrl;
     const path = pathOf(req.url);
@@ -55,6 +62,11 @@ export function pprofRouter(options: MountOptions = {}): RequestHandler {
     const slashMissing = path === '/' && !pathOf(url).endsWith('/');
     void servePprof(handler, { req, res }, { path: slashMissing ? '' : path, url });
   };
+}
+
+/** A 404 after the last route has called `next()` belongs to none, though Express leaves the last one in `req.route`. */
+function routeAtEnd({ route, statusCode }: RequestTiming, req: IncomingMessage): string | undefined {
+  return statusCode === 404 && leftRouter(req) ? undefined : route;
 }
 
 /** `app.use(profilingMiddleware)` would hand us the first request as options and never answer it. */

@@ -1,4 +1,4 @@
-import { answerPprof, checkMountPath, mountHandler } from '@loopprof/core';
+import { answerPprof, checkMountPath, createMount, setRequestRoute } from '@loopprof/core';
 import type { MountOptions, PprofHandler } from '@loopprof/core';
 import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
@@ -20,7 +20,13 @@ export interface ProfilerPluginOptions extends MountOptions {
 const register: FastifyPluginAsync<ProfilerPluginOptions> = async (fastify, options) => {
   const { prefix = '/debug/pprof', routes = true, ...mountOptions } = options;
   checkMountPath('prefix', prefix);
-  const handler = mountHandler({ logger: fastify.log, ...mountOptions });
+  const { profiler, handler } = createMount({ logger: fastify.log, ...mountOptions });
+  fastify.addHook('onRequest', (request, reply, done) => {
+    profiler.beginRequest(request.raw, reply.raw);
+    const { url } = request.routeOptions;
+    if (url !== undefined) setRequestRoute(request.raw, url);
+    done();
+  });
   if (!routes) return;
   await fastify.register(
     (child, _options, done) => {
@@ -58,7 +64,8 @@ function addRoutes(fastify: FastifyInstance, handler: PprofHandler): void {
 }
 
 /**
- * profilerPlugin records what the process does and serves its profiles below `/debug/pprof/`.
+ * profilerPlugin times every request by its route, records what the process does, and serves the profiles below
+ * `/debug/pprof/`. Register it first: hooks that run before it are not timed.
  *
  * @example
  * ```ts

@@ -1,5 +1,6 @@
-import { answerPprof, checkMountPath, mountHandler, pathBelow } from '@loopprof/core';
-import type { MountOptions, PprofHandler } from '@loopprof/core';
+import type { IncomingMessage } from 'node:http';
+import { answerPprof, checkMountPath, createMount, pathBelow } from '@loopprof/core';
+import type { MountOptions, PprofHandler, RequestTiming } from '@loopprof/core';
 import type { Context, Middleware } from 'koa';
 
 /** Options of profilingMiddleware. */
@@ -12,8 +13,8 @@ export interface ProfilingMiddlewareOptions extends MountOptions {
 }
 
 /**
- * profilingMiddleware records what the process does and serves its profiles below `/debug/pprof/`; every other request passes
- * untouched.
+ * profilingMiddleware times every request by its route, records what the process does, and serves the profiles below
+ * `/debug/pprof/`. Use it first: what stands before it is not timed.
  *
  * @example
  * ```ts
@@ -28,11 +29,35 @@ export interface ProfilingMiddlewareOptions extends MountOptions {
 export function profilingMiddleware(options: ProfilingMiddlewareOptions = {}): Middleware {
   const { path = '/debug/pprof', ...mountOptions } = options;
   if (path !== false) checkMountPath('path', path);
-  const handler = mountHandler(mountOptions);
+  const { profiler, handler } = createMount(mountOptions);
   return function profilingMiddleware(ctx, next) {
     const below = path === false ? undefined : pathBelow(ctx.path, path);
-    return below === undefined ? next() : answer(handler, ctx, below);
+    if (below !== undefined) return answer(handler, ctx, below);
+    (ctx.req as WithContext)[CONTEXT] = ctx;
+    profiler.beginRequest(ctx.req, ctx.res, routeAtEnd);
+    return next();
   };
+}
+
+const CONTEXT = Symbol('loopprof.context');
+
+/** Node's request leads back to Koa's context, where the router leaves the route. */
+interface WithContext extends IncomingMessage {
+  [CONTEXT]?: unknown;
+}
+
+/** What `@koa/router` leaves on the context, and koa-mount, which takes its prefix off the path. */
+interface RoutedContext {
+  readonly _matchedRoute?: string | RegExp;
+  readonly mountPath?: string;
+  readonly response: { readonly _explicitStatus?: boolean };
+}
+
+/** A 404 that nobody has set is Koa's own: every route that matched has passed the request on. */
+function routeAtEnd({ statusCode }: RequestTiming, req: IncomingMessage): string | undefined {
+  const { _matchedRoute: route, mountPath = '', response } = (req as WithContext)[CONTEXT] as RoutedContext;
+  if (route === undefined || (statusCode === 404 && !response._explicitStatus)) return undefined;
+  return mountPath + String(route);
 }
 
 /** Lets Koa write the answer, so that what stands above us in the app sees it. */

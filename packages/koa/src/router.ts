@@ -1,5 +1,5 @@
 import { createRequire } from 'node:module';
-import { checkMountPath, LoopprofError, mountHandler } from '@loopprof/core';
+import { checkMountPath, LoopprofError, createMount } from '@loopprof/core';
 import type { MountOptions } from '@loopprof/core';
 import type Router from '@koa/router';
 import type { Context } from 'koa';
@@ -29,7 +29,7 @@ export function pprofRouter(options: PprofRouterOptions = {}): Router {
   const { prefix = '/debug/pprof', ...mountOptions } = options;
   checkMountPath('prefix', prefix);
   const KoaRouter = loadRouter();
-  const handler = mountHandler(mountOptions);
+  const { handler } = createMount(mountOptions);
   const router = new KoaRouter();
   const pprofRoute = (ctx: Context): Promise<void> => {
     const name = (ctx['params'] as { profile?: string }).profile;

@@ -2,6 +2,7 @@
 import { isLoopprofError, LoopprofError, messageOf } from '../errors.js';
 import type { ProfilerConfig } from '../config.js';
 import type { Logger } from '../logger.js';
+import type { JsonDocument } from '../profiles/document.js';
 import type { Profile } from '../profiles/profile.js';
 import type { ProfileRegistry } from '../profiles/registry.js';
 import type { AccessCheck } from './access.js';
@@ -49,14 +50,24 @@ async function answer(request: PprofRequest, options: HandlerOptions): Promise<P
     return redirectTo(`${pathname.slice(pathname.lastIndexOf('/') + 1)}/${query && `?${query}`}`);
   const name = request.path.slice(1);
   if (name === '') return index(request, options);
+  const document = options.registry.documents.find((each) => each.name === name);
+  if (document) return json(document);
   const profile = options.registry.lookup(name);
   if (!profile) {
     throw new LoopprofError(
       'LOOPPROF_UNKNOWN_PROFILE',
-      `Unknown profile. Known: ${[...options.registry].map((known) => known.name).join(', ')}`,
+      `Unknown profile. Known: ${options.registry.names.join(', ')}`,
     );
   }
   return capture(profile, { request, query, options });
+}
+
+function json(document: JsonDocument): PprofResponse {
+  return {
+    status: 200,
+    headers: { ...COMMON_HEADERS, 'Content-Type': 'application/json; charset=utf-8' },
+    body: `${JSON.stringify(document.read(), undefined, 2)}\n`,
+  };
 }
 
 async function capture(
@@ -112,6 +123,7 @@ function index({ headers, url }: PprofRequest, options: HandlerOptions): PprofRe
   const { pathname } = splitUrl(url);
   const body = indexPage({
     entries: [...registry].map((profile) => ({ profile, closedBecause: disabledReason(profile, config) })),
+    documents: registry.documents,
     facts: facts(),
     problems: problems().map((problem) => problem.message),
     baseUrl: `http://${typeof host === 'string' ? host : 'localhost'}${pathname}`,

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import type { JsonDocument } from '../profiles/document.js';
 import type { Profile } from '../profiles/profile.js';
 
 export interface IndexEntry {
@@ -9,6 +10,7 @@ export interface IndexEntry {
 
 export interface IndexState {
   readonly entries: readonly IndexEntry[];
+  readonly documents: readonly JsonDocument[];
   /** Facts about the process and the profiler, name and value. */
   readonly facts: readonly (readonly [string, string])[];
   /** What does not work, one line each. */
@@ -30,7 +32,7 @@ td:first-child { white-space: nowrap; } code { font: 13px/1.5 ui-monospace, mono
 export const INDEX_CSP = `default-src 'none'; style-src 'sha256-${createHash('sha256').update(STYLE).digest('base64')}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`;
 
 /** The index page: what there is, how to get it, and what does not work. Links are relative, so it works below any mount. */
-export function indexPage({ entries, facts, problems, baseUrl }: IndexState): string {
+export function indexPage({ entries, documents, facts, problems, baseUrl }: IndexState): string {
   return `<!doctype html>
 <html lang="en">
 <head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>/debug/pprof/</title>
@@ -43,6 +45,7 @@ ${problems.map((problem) => `<p class="problem">Degraded: ${escape(problem)}</p>
 <table>
 <tr><th>Profile</th><th>What it is</th></tr>
 ${entries.map(row).join('\n')}
+${documents.map(documentRow).join('\n')}
 </table>
 <h2>With Go's tool</h2>
 ${entries
@@ -62,6 +65,10 @@ function row({ profile, closedBecause }: IndexEntry): string {
   const aliases = profile.aliases.length > 0 ? ` (${profile.aliases.map(escape).join(', ')})` : '';
   const closed = closedBecause === undefined ? '' : ` <span class="problem">${escape(closedBecause)}</span>`;
   return `<tr><td>${link}${aliases}</td><td>${escape(profile.description)}${closed}</td></tr>`;
+}
+
+function documentRow({ name, description }: JsonDocument): string {
+  return `<tr><td><a href="${escape(name)}">${escape(name)}</a></td><td>${escape(description)}</td></tr>`;
 }
 
 /** pprof reads the binary form; the page's own link may ask for text. */

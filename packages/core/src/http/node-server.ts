@@ -8,12 +8,8 @@ import type { PprofHandler, PprofResponse } from './message.js';
 /** Where the standalone server serves, as Go's default mux does. */
 export const STANDALONE_PATH = '/debug/pprof';
 
-/**
- * Answers a request of a `node:http` server, or of a framework that hands out Node's own request and response, without writing
- * the answer. `path` is what comes below the mount: `/heap`, `/` for the index, or empty to be redirected to the slash; `url` is
- * what the client sent. Never rejects.
- */
-export async function answerPprof(
+/** Answers a request of `node:http` without writing the answer. Never rejects. */
+export async function answerNodeRequest(
   handler: PprofHandler,
   { req, res }: { req: IncomingMessage; res: ServerResponse },
   { path, url }: { path: string; url: string },
@@ -36,13 +32,13 @@ export async function answerPprof(
   }
 }
 
-/** Answers as {@link answerPprof} and writes the answer. Resolves when that is done or the client is gone; never rejects. */
-export async function servePprof(
+/** Answers a request and writes the answer. Resolves when that is done or the client is gone; never rejects. */
+export async function serveNodeRequest(
   handler: PprofHandler,
   { req, res }: { req: IncomingMessage; res: ServerResponse },
   target: { path: string; url: string },
 ): Promise<void> {
-  const { status, headers, body } = await answerPprof(handler, { req, res }, target);
+  const { status, headers, body } = await answerNodeRequest(handler, { req, res }, target);
   if (res.headersSent || res.destroyed) return;
   try {
     const bytes = typeof body === 'string' ? Buffer.from(body) : body;
@@ -96,7 +92,7 @@ export async function startStandaloneServer(
     const pathname = pathOf(url);
     const path = pathBelow(pathname, STANDALONE_PATH);
     if (path !== undefined) {
-      void servePprof(handler, { req, res }, { path, url });
+      void serveNodeRequest(handler, { req, res }, { path, url });
     } else if (pathname === '/') {
       res.writeHead(302, { Location: `${STANDALONE_PATH.slice(1)}/` });
       res.end();

@@ -1,14 +1,23 @@
 import { cpuProfile } from './cpu.js';
+import type { JsonDocument } from './document.js';
 import { heapProfile } from './heap.js';
 import type { Profile } from './profile.js';
+import { requestsDocument } from './requests.js';
 import type { ProfileSources } from './sources.js';
 
-/** The profiles by name, in the order of the index page. */
+/** The profiles by name, and the JSON documents beside them, in the order of the index page. */
 export class ProfileRegistry {
   readonly #profiles: readonly Profile[];
+  readonly documents: readonly JsonDocument[];
 
-  constructor(profiles: readonly Profile[]) {
+  constructor(profiles: readonly Profile[], documents: readonly JsonDocument[]) {
     this.#profiles = [...profiles].sort((a, b) => a.name.localeCompare(b.name));
+    this.documents = [...documents].sort((a, b) => a.name.localeCompare(b.name));
+  }
+
+  /** Names of all routes. */
+  get names(): readonly string[] {
+    return [...this.#profiles, ...this.documents].map(({ name }) => name);
   }
 
   [Symbol.iterator](): Iterator<Profile> {
@@ -22,5 +31,5 @@ export class ProfileRegistry {
 }
 
 export function createRegistry(sources: ProfileSources): ProfileRegistry {
-  return new ProfileRegistry([cpuProfile(sources), heapProfile(sources)]);
+  return new ProfileRegistry([cpuProfile(sources), heapProfile(sources)], [requestsDocument(sources)]);
 }

@@ -1,3 +1,4 @@
+import type { RequestMonitor } from '../monitor/requests.js';
 import type { HeapRecorder } from '../recorder/heap-recorder.js';
 import type { Recorder } from '../recorder/recorder.js';
 import type { Symbolizer } from '../symbols/symbolizer.js';
@@ -6,6 +7,7 @@ import type { Symbolizer } from '../symbols/symbolizer.js';
 export interface ProfileSources {
   recorder(): Recorder;
   heapRecorder(): HeapRecorder;
+  requests(): RequestMonitor;
   readonly symbolizer: Symbolizer;
   /** Stands for the program in pprof's header. */
   readonly mappingFile: string;

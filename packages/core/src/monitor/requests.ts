@@ -1,0 +1,185 @@
+/**
+ * Times requests from the first sight of them to the end of their response. Adapters say when a request begins and which route
+ * it reached; the rest is read off Node's own response, so that errors, aborts and streams need no help.
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import onFinished from 'on-finished';
+import { SeriesTable, type SeriesReport } from './series.js';
+
+/** Route of a response that was given before any route was reached: a middleware answered. */
+export const UNROUTED = '(unrouted)';
+
+/** Route of a 404 for which there was no route. */
+export const UNMATCHED = '(unmatched)';
+
+/** What is known of one request, as it goes. Times are monotonic, as `performance.now()`. */
+export interface RequestTiming {
+  readonly method: string;
+  /** Template of the route, once one was reached: `/users/:id`. */
+  readonly route: string | undefined;
+  readonly startedAtMs: number;
+  /** When the response's head was written. */
+  readonly headersAtMs: number | undefined;
+  readonly endedAtMs: number | undefined;
+  /** Undefined until the response's head is written. */
+  readonly statusCode: number | undefined;
+  /** Whether the client went away before the response was complete. */
+  readonly aborted: boolean;
+}
+
+/** Names the route when the response is over, for frameworks that tell only then; undefined: none was reached. */
+export type RouteAtEnd = (timing: RequestTiming, req: IncomingMessage) => string | undefined;
+
+export interface InFlightRequest {
+  readonly method: string;
+  readonly route: string;
+  readonly ageMs: number;
+}
+
+export interface RequestsReport {
+  /** How long requests have been counted. */
+  readonly forMs: number;
+  /** Most requests first. */
+  readonly series: readonly SeriesReport[];
+  /** Requests that are counted under `(other)` because `maxSeries` was reached. */
+  readonly overflowed: number;
+  readonly inFlightCount: number;
+  /** The oldest ones. */
+  readonly inFlight: readonly InFlightRequest[];
+}
+
+const MAX_LISTED_IN_FLIGHT = 100;
+
+/** Registered, so that every copy of this package sees that a request is timed already. */
+const TIMING = Symbol.for('loopprof.request');
+
+interface Timed {
+  [TIMING]?: TrackedRequest;
+}
+
+class TrackedRequest implements RequestTiming {
+  readonly method: string;
+  route: string | undefined = undefined;
+  readonly startedAtMs = performance.now();
+  headersAtMs: number | undefined = undefined;
+  endedAtMs: number | undefined = undefined;
+  statusCode: number | undefined = undefined;
+  aborted = false;
+  readonly monitor: RequestMonitor;
+  readonly req: IncomingMessage;
+  readonly routeAtEnd: RouteAtEnd | undefined;
+  readonly writeHead: (...args: unknown[]) => unknown;
+
+  constructor(
+    monitor: RequestMonitor,
+    { req, res }: { req: IncomingMessage; res: ServerResponse },
+    routeAtEnd: RouteAtEnd | undefined,
+  ) {
+    this.method = req.method ?? '';
+    this.monitor = monitor;
+    this.req = req;
+    this.routeAtEnd = routeAtEnd;
+    this.writeHead = (res as unknown as { writeHead: (...args: unknown[]) => unknown }).writeHead;
+  }
+}
+
+export class RequestMonitor {
+  readonly #series: SeriesTable;
+  readonly #inFlight = new Set<TrackedRequest>();
+  readonly #startedAtMs = performance.now();
+
+  constructor({ maxSeries }: { maxSeries: number }) {
+    this.#series = new SeriesTable(maxSeries);
+  }
+
+  /** Begins to time a request, unless that is done already. */
+  begin(req: IncomingMessage, res: ServerResponse, routeAtEnd?: RouteAtEnd): void {
+    if ((req as Timed)[TIMING]) return;
+    const tracked = new TrackedRequest(this, { req, res }, routeAtEnd);
+    (req as Timed)[TIMING] = tracked;
+    (res as Timed)[TIMING] = tracked;
+    res.writeHead = timedWriteHead as ServerResponse['writeHead'];
+    this.#inFlight.add(tracked);
+    onFinished(res, onResponseOver);
+  }
+
+  /** Counts a request whose response is over. */
+  end(
+    tracked: TrackedRequest,
+    { statusCode, aborted }: { statusCode: number | undefined; aborted: boolean },
+  ): void {
+    if (!this.#inFlight.delete(tracked)) return;
+    tracked.endedAtMs = performance.now();
+    tracked.statusCode = statusCode;
+    tracked.aborted = aborted;
+    const route = routeOf(tracked);
+    const series = this.#series.find(tracked.method, route, statusCode ?? 0);
+    series.duration.record(tracked.endedAtMs - tracked.startedAtMs);
+    if (tracked.headersAtMs !== undefined)
+      series.timeToHeaders.record(tracked.headersAtMs - tracked.startedAtMs);
+    if (aborted) series.aborted += 1;
+  }
+
+  /** Leaves a request out of all counts: it was for ourselves. */
+  ignore(tracked: TrackedRequest): void {
+    this.#inFlight.delete(tracked);
+  }
+
+  report(): RequestsReport {
+    const nowMs = performance.now();
+    const inFlight: InFlightRequest[] = [];
+    for (const { method, route, startedAtMs } of this.#inFlight) {
+      if (inFlight.length === MAX_LISTED_IN_FLIGHT) break;
+      inFlight.push({ method, route: route ?? UNROUTED, ageMs: nowMs - startedAtMs });
+    }
+    return {
+      forMs: nowMs - this.#startedAtMs,
+      series: this.#series.report(),
+      overflowed: this.#series.overflowed,
+      inFlightCount: this.#inFlight.size,
+      inFlight,
+    };
+  }
+}
+
+/** The timing of a request that an adapter or a profiler is timing; undefined for others. */
+export function getRequestTiming(req: IncomingMessage): RequestTiming | undefined {
+  return (req as Timed)[TIMING];
+}
+
+/** Sets the template of the route that a timed request has reached. */
+export function setRequestRoute(req: IncomingMessage, route: string): void {
+  const tracked = (req as Timed)[TIMING];
+  if (tracked) tracked.route = route;
+}
+
+/** Leaves a request out of the counts, if it is timed. */
+export function ignoreRequest(req: IncomingMessage): void {
+  const tracked = (req as Timed)[TIMING];
+  tracked?.monitor.ignore(tracked);
+}
+
+function timedWriteHead(this: ServerResponse & Timed, ...args: unknown[]): unknown {
+  const tracked = this[TIMING] as TrackedRequest;
+  tracked.headersAtMs ??= performance.now();
+  return tracked.writeHead.apply(this, args);
+}
+
+function onResponseOver(_error: Error | null, res: ServerResponse): void {
+  const tracked = (res as Timed)[TIMING] as TrackedRequest;
+  try {
+    tracked.monitor.end(tracked, {
+      statusCode: res.headersSent ? res.statusCode : undefined,
+      aborted: !res.writableFinished,
+    });
+  } catch {
+    // An adapter that cannot name a route must not become the app's uncaught exception.
+    tracked.monitor.ignore(tracked);
+  }
+}
+
+function routeOf(tracked: TrackedRequest): string {
+  const { routeAtEnd, req, statusCode } = tracked;
+  if (routeAtEnd) tracked.route = routeAtEnd(tracked, req);
+  return tracked.route ?? (statusCode === 404 ? UNMATCHED : UNROUTED);
+}

@@ -1,0 +1,123 @@
+/** The counters of one (method, route, status class), bounded in number. */
+import { LatencyHistogram, type LatencySummary } from './latency-histogram.js';
+
+/** What carries a status that is none: the connection ended before there was a response. */
+export type StatusClass = '1xx' | '2xx' | '3xx' | '4xx' | '5xx' | 'none';
+
+const STATUS_CLASSES: readonly StatusClass[] = ['none', '1xx', '2xx', '3xx', '4xx', '5xx'];
+
+/** Methods kept apart; others come from attackers and typing errors. */
+const METHODS = new Set([
+  'GET',
+  'HEAD',
+  'POST',
+  'PUT',
+  'DELETE',
+  'CONNECT',
+  'OPTIONS',
+  'TRACE',
+  'PATCH',
+  'QUERY',
+]);
+
+/** OpenTelemetry's name for a method outside the fixed set. */
+export const OTHER_METHOD = '_OTHER';
+
+/** Where requests go once there are as many series as are kept apart. */
+export const OTHER_ROUTE = '(other)';
+
+export interface SeriesReport {
+  readonly method: string;
+  readonly route: string;
+  readonly statusClass: StatusClass;
+  /** Requests that are over, aborted ones included. */
+  readonly count: number;
+  /** Requests whose client went away before the response was complete. */
+  readonly aborted: number;
+  readonly durationMs: LatencySummary;
+  /** Time from the begin to the response's head. */
+  readonly timeToHeadersMs: LatencySummary;
+}
+
+class Series {
+  aborted = 0;
+  readonly duration = new LatencyHistogram();
+  readonly timeToHeaders = new LatencyHistogram();
+
+  report(key: { method: string; route: string; statusClass: StatusClass }): SeriesReport {
+    const durationMs = this.duration.summary();
+    return {
+      ...key,
+      count: durationMs.count,
+      aborted: this.aborted,
+      durationMs,
+      timeToHeadersMs: this.timeToHeaders.summary(),
+    };
+  }
+}
+
+/** All series of one method and route, by status class. */
+export class RouteSeries {
+  readonly method: string;
+  readonly route: string;
+  readonly byStatus: (Series | undefined)[] = [];
+
+  constructor(method: string, route: string) {
+    this.method = method;
+    this.route = route;
+  }
+}
+
+/** SeriesTable finds the series of a request, and keeps at most `maxSeries` apart. */
+export class SeriesTable {
+  readonly #maxSeries: number;
+  readonly #routes = new Map<string, Map<string, RouteSeries>>();
+  #size = 0;
+  #overflowed = 0;
+
+  constructor(maxSeries: number) {
+    this.#maxSeries = maxSeries;
+  }
+
+  /** Requests that were counted under `(other)` because the table was full. */
+  get overflowed(): number {
+    return this.#overflowed;
+  }
+
+  /** The series for that status; `(other)` when it would be one too many. */
+  find(method: string, route: string, statusCode: number): Series {
+    const known = METHODS.has(method) ? method : OTHER_METHOD;
+    const statusIndex = statusCode >= 100 && statusCode < 600 ? Math.floor(statusCode / 100) : 0;
+    const found = this.#routes.get(known)?.get(route)?.byStatus[statusIndex];
+    if (found) return found;
+    if (this.#size < this.#maxSeries) return this.#add(known, route, statusIndex);
+    this.#overflowed += 1;
+    return this.#add(OTHER_METHOD, OTHER_ROUTE, statusIndex);
+  }
+
+  report(): SeriesReport[] {
+    const reports: SeriesReport[] = [];
+    for (const routes of this.#routes.values()) {
+      for (const { method, route, byStatus } of routes.values()) {
+        byStatus.forEach((series, index) => {
+          if (series)
+            reports.push(series.report({ method, route, statusClass: STATUS_CLASSES[index] as StatusClass }));
+        });
+      }
+    }
+    return reports.sort((a, b) => b.count - a.count);
+  }
+
+  #add(method: string, route: string, statusIndex: number): Series {
+    let routes = this.#routes.get(method);
+    if (!routes) this.#routes.set(method, (routes = new Map<string, RouteSeries>()));
+    let routeSeries = routes.get(route);
+    if (!routeSeries) routes.set(route, (routeSeries = new RouteSeries(method, route)));
+    const existing = routeSeries.byStatus[statusIndex];
+    if (existing) return existing;
+    const series = new Series();
+    routeSeries.byStatus[statusIndex] = series;
+    if (route !== OTHER_ROUTE) this.#size += 1;
+    return series;
+  }
+}

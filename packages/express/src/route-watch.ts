@@ -1,0 +1,48 @@
+import type { IncomingMessage } from 'node:http';
+import { setRequestRoute } from '@loopprof/core';
+import type { Request } from 'express';
+import { routeTemplate } from './route-template.js';
+
+const ROUTE = Symbol('loopprof.route');
+
+const WATCH = Symbol.for('loopprof.routeWatch');
+
+interface Watched {
+  [ROUTE]?: { path?: unknown } | undefined;
+}
+
+/**
+ * Sees the moment in which the router reaches a route: it assigns `req.route`. An accessor on the prototype that the app's
+ * requests share is the one place where that shows before the handler runs, and costs nothing per request. Apps that are mounted
+ * in this one inherit it.
+ */
+export function watchRoutes(req: Request): void {
+  const prototype = Object.getPrototypeOf(req) as object;
+  if (WATCH in prototype || 'route' in prototype) return;
+  Object.defineProperty(prototype, WATCH, { value: true });
+  Object.defineProperty(prototype, 'route', {
+    configurable: true,
+    enumerable: true,
+    get(this: Watched) {
+      return this[ROUTE];
+    },
+    set(this: Request & Watched, route: { path?: unknown } | undefined) {
+      this[ROUTE] = route;
+      if (route) setRequestRoute(this, safeTemplate(this, route));
+    },
+  });
+}
+
+/** Whatever Express may change inside, a request must not notice. */
+function safeTemplate(req: Request, route: { path?: unknown }): string {
+  try {
+    return routeTemplate(req, route);
+  } catch {
+    return '(unknown)';
+  }
+}
+
+/** After the outermost router has given up, `req.next` is what it was before: a 404 then is nobody's, whatever route was tried. */
+export function leftRouter(req: IncomingMessage): boolean {
+  return (req as Request).next === undefined;
+}

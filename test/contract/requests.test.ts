@@ -1,0 +1,356 @@
+/** What is counted for a request: the route's template, never a path, and how it ended. */
+import { once } from 'node:events';
+import { request as httpRequest, type RequestListener } from 'node:http';
+import { connect } from 'node:net';
+import { Readable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
+import Router from '@koa/router';
+import { Profiler } from '@loopprof/core';
+import { profilingMiddleware as expressMiddleware } from '@loopprof/express';
+import { profilerPlugin } from '@loopprof/fastify';
+import { profilingMiddleware as koaMiddleware } from '@loopprof/koa';
+import express5 from 'express';
+import Fastify from 'fastify';
+import Koa from 'koa';
+import mount from 'koa-mount';
+import { listen, type Listening } from '../support/listen.js';
+
+// The alias has no types of its own; the calls made here are the same in both versions.
+// eslint-disable-next-line @typescript-eslint/no-require-imports
+const express4 = require('express4') as typeof express5;
+// eslint-disable-next-line @typescript-eslint/no-require-imports
+const Koa2 = require('koa2') as typeof Koa;
+
+interface Counted {
+  method: string;
+  route: string;
+  statusClass: string;
+  count: number;
+  aborted: number;
+  durationMs: { p50Ms: number; maxMs: number };
+}
+
+interface Report {
+  series: Counted[];
+  inFlightCount: number;
+  overflowed: number;
+}
+
+let profiler: Profiler;
+let app: Listening;
+
+async function serve(
+  build: (profiler: Profiler) => RequestListener | Promise<RequestListener>,
+  config = {},
+): Promise<void> {
+  profiler = new Profiler({ httpAddr: 'localhost:0', enableCPU: false, enableMemory: false, ...config });
+  await profiler.start();
+  app = await listen(await build(profiler));
+}
+
+afterEach(async () => {
+  await app.close();
+  await profiler.stop();
+});
+
+async function report(): Promise<Report> {
+  const response = await fetch(`${profiler.address}requests`);
+  expect(response.headers.get('content-type')).toBe('application/json; charset=utf-8');
+  return (await response.json()) as Report;
+}
+
+/** Waits until the server has seen the end of everything, then gives "METHOD route class count" of each series. */
+async function counted(): Promise<string[]> {
+  for (let attempt = 0; ; attempt++) {
+    const { series, inFlightCount } = await report();
+    if (inFlightCount === 0 || attempt === 100) {
+      expect(inFlightCount).toBe(0);
+      return series
+        .map(({ method, route, statusClass, count }) => `${method} ${route} ${statusClass} ${count}`)
+        .sort();
+    }
+    await sleep(20);
+  }
+}
+
+async function send(path: string, method = 'GET'): Promise<void> {
+  await (await fetch(app.origin + path, { method })).arrayBuffer();
+}
+
+function expressApp(express: typeof express5): (profiler: Profiler) => RequestListener {
+  return (profiler) => {
+    const root = express();
+    root.use(expressMiddleware({ profiler }));
+    root.use('/early', (_req, res) => void res.status(304).end());
+    root.use('/broken', () => {
+      throw new Error('before any route');
+    });
+    root.get('/users/:id', (req, res) => void res.json(req.params));
+    root.get(['/one', '/two'], (_req, res) => void res.send('either'));
+    root.get(/^\/files\/\d+$/, (_req, res) => void res.send('file'));
+    root.get('/', (_req, res) => void res.send('root'));
+    root.get('/own-404', (_req, res) => void res.status(404).send('mine'));
+    root.get('/passed-on/:id', (_req, _res, next) => next());
+    root.get('/throws', () => {
+      throw new Error('sync');
+    });
+    root.get('/throws-text', () => {
+      // eslint-disable-next-line @typescript-eslint/only-throw-error -- what is thrown need not be an error
+      throw 'not an error';
+    });
+    root.get('/fails', (_req, _res, next) => void setImmediate(() => next(new Error('async'))));
+    const items = express.Router();
+    items.get('/:item', (_req, res) => void res.send('item'));
+    items.get('/', (_req, res) => void res.send('all'));
+    const tenants = express.Router({ mergeParams: true });
+    tenants.use('/:tenant/items', items);
+    root.use('/api/:version', tenants);
+    root.use('/shop', items);
+    const sub = express();
+    sub.get('/deep/:level', (_req, res) => void res.send('deep'));
+    root.use('/sub/:lang', sub);
+    root.use(/^\/by-pattern/, items);
+    root.set('env', 'test');
+    return root;
+  };
+}
+
+const EXPRESS_CASES: [string, string][] = [
+  ['/', 'GET / 2xx'],
+  ['/users/7', 'GET /users/:id 2xx'],
+  ['/users/7?q=1', 'GET /users/:id 2xx'],
+  ['/one', 'GET /one|/two 2xx'],
+  ['/two', 'GET /one|/two 2xx'],
+  ['/files/42', 'GET /^\\/files\\/\\d+$/ 2xx'],
+  ['/api/v1/acme/items/9', 'GET /api/:version/:tenant/items/:item 2xx'],
+  ['/api/v2/v2/items', 'GET /api/:version/:tenant/items 2xx'],
+  ['/shop/9', 'GET /shop/:item 2xx'],
+  ['/sub/en/deep/3', 'GET /sub/:lang/deep/:level 2xx'],
+  ['/early/anything/8', 'GET (unrouted) 3xx'],
+  ['/broken/8', 'GET (unrouted) 5xx'],
+  ['/own-404', 'GET /own-404 4xx'],
+  ['/passed-on/8', 'GET (unmatched) 4xx'],
+  ['/nowhere/8', 'GET (unmatched) 4xx'],
+  ['/throws', 'GET /throws 5xx'],
+  ['/throws-text', 'GET /throws-text 5xx'],
+  ['/fails', 'GET /fails 5xx'],
+];
+
+describe.each([
+  ['Express 5', express5],
+  ['Express 4', express4],
+])('routes of %s', (_name, express) => {
+  it.each(EXPRESS_CASES)('%s is %s', async (path, series) => {
+    await serve(expressApp(express));
+    await send(path);
+    expect(await counted()).toEqual([`${series} 1`]);
+  });
+
+  it('shows a router mounted by a RegExp by its pattern or as unknown, never by the path', async () => {
+    await serve(expressApp(express));
+    await send('/by-pattern/9');
+    const [series = ''] = await counted();
+    expect(series).toMatch(/^GET (\/\^\\\/by-pattern\/|\/by-pattern|\/\*)\/:item 2xx 1$/);
+  });
+
+  it('answers HEAD by the GET route, and OPTIONS without one', async () => {
+    await serve(expressApp(express));
+    await send('/users/7', 'HEAD');
+    await send('/users/7', 'OPTIONS');
+    expect(await counted()).toEqual(['HEAD /users/:id 2xx 1', 'OPTIONS (unrouted) 2xx 1']);
+  });
+});
+
+describe.each([
+  ['Koa 3', Koa],
+  ['Koa 2', Koa2],
+])('routes of %s', (_name, KoaVersion) => {
+  const koaApp = (profiler: Profiler): RequestListener => {
+    const root = new KoaVersion();
+    root.silent = true;
+    root.use(koaMiddleware({ profiler }));
+    root.use((ctx, next) => {
+      if (ctx.path === '/early') ctx.status = 304;
+      else if (ctx.path === '/broken') throw new Error('before any route');
+      else return next();
+    });
+    const items = new Router();
+    items.get('/:item', (ctx) => void (ctx.body = 'item'));
+    const router = new Router();
+    router.get('/users/:id', (ctx) => void (ctx.body = ctx['params']));
+    router.get(/^\/files\/\d+$/, (ctx) => void (ctx.body = 'file'));
+    router.get('/own-404', (ctx) => ctx.throw(404));
+    router.get('/passed-on/:id', (_ctx, next) => next());
+    router.get('/throws', () => {
+      throw new Error('sync');
+    });
+    router.get('/stream', (ctx) => void (ctx.body = Readable.from(['some', 'more'])));
+    router.use('/api/:version/:tenant/items', items.routes());
+    root.use(router.routes());
+    const mounted = new KoaVersion();
+    const inner = new Router();
+    inner.get('/deep/:level', (ctx) => void (ctx.body = 'deep'));
+    mounted.use(inner.routes());
+    root.use(mount('/sub', mounted));
+    const callback = root.callback();
+    return (req, res) => void callback(req, res);
+  };
+
+  it.each([
+    ['/users/7', 'GET /users/:id 2xx'],
+    ['/files/42', 'GET /^\\/files\\/\\d+$/ 2xx'],
+    ['/api/v1/acme/items/9', 'GET /api/:version/:tenant/items/:item 2xx'],
+    ['/sub/deep/3', 'GET /sub/deep/:level 2xx'],
+    ['/early', 'GET (unrouted) 3xx'],
+    ['/broken', 'GET (unrouted) 5xx'],
+    ['/own-404', 'GET /own-404 4xx'],
+    ['/passed-on/8', 'GET (unmatched) 4xx'],
+    ['/nowhere/8', 'GET (unmatched) 4xx'],
+    ['/throws', 'GET /throws 5xx'],
+    ['/stream', 'GET /stream 2xx'],
+  ])('%s is %s', async (path, series) => {
+    await serve(koaApp);
+    await send(path);
+    expect(await counted()).toEqual([`${series} 1`]);
+  });
+});
+
+describe('routes of Fastify', () => {
+  const fastifyApp = async (profiler: Profiler): Promise<RequestListener> => {
+    const root = Fastify();
+    await root.register(profilerPlugin, { profiler });
+    root.addHook('onRequest', async (request, reply) => {
+      if (request.url === '/early') return reply.code(304).send();
+      if (request.url === '/broken') throw new Error('before the handler');
+      return undefined;
+    });
+    root.get('/early', () => 'never');
+    root.get('/broken', () => 'never');
+    root.get('/users/:id', (request) => request.params);
+    root.get('/throws', () => {
+      throw new Error('sync');
+    });
+    root.get('/own-404', (_request, reply) => reply.code(404).send('mine'));
+    await root.register(
+      (child, _options, done) => {
+        child.get('/:tenant/items/:item', () => 'item');
+        done();
+      },
+      { prefix: '/api/:version' },
+    );
+    await root.ready();
+    return (req, res) => void root.routing(req, res);
+  };
+
+  it.each([
+    ['/users/7', 'GET /users/:id 2xx'],
+    ['/api/v1/acme/items/9', 'GET /api/:version/:tenant/items/:item 2xx'],
+    ['/early', 'GET /early 3xx'],
+    ['/broken', 'GET /broken 5xx'],
+    ['/own-404', 'GET /own-404 4xx'],
+    ['/nowhere/8', 'GET (unmatched) 4xx'],
+    ['/throws', 'GET /throws 5xx'],
+  ])('%s is %s', async (path, series) => {
+    await serve(fastifyApp);
+    await send(path);
+    expect(await counted()).toEqual([`${series} 1`]);
+  });
+
+  it('answers HEAD by the GET route', async () => {
+    await serve(fastifyApp);
+    await send('/users/7', 'HEAD');
+    expect(await counted()).toEqual(['HEAD /users/:id 2xx 1']);
+  });
+});
+
+describe('what is counted', () => {
+  const slow = (profiler: Profiler): RequestListener => {
+    const root = express5();
+    root.use(expressMiddleware({ profiler }));
+    root.get('/slow', (_req, res) => void setTimeout(() => res.send('done'), 300));
+    root.get('/large', (_req, res) => {
+      const chunk = Buffer.alloc(1024 * 1024);
+      let left = 100;
+      const more = (): void => {
+        while (left-- > 0) if (!res.write(chunk)) return void res.once('drain', more);
+        res.end();
+      };
+      more();
+    });
+    root.get('/quick', (_req, res) => void res.send('quick'));
+    return root;
+  };
+
+  it('counts a request whose client hangs up once, as aborted', async () => {
+    await serve(slow);
+    const request = httpRequest(`${app.origin}/slow`).on('error', () => {});
+    request.end();
+    while ((await report()).inFlightCount === 0) await sleep(5);
+    request.destroy();
+    expect(await counted()).toEqual(['GET /slow none 1']);
+    expect((await report()).series[0]?.aborted).toBe(1);
+  });
+
+  it('counts a response of 100 MB when its last byte is out, and times it whole', async () => {
+    await serve(slow);
+    const bytes = (await (await fetch(`${app.origin}/large`)).arrayBuffer()).byteLength;
+    expect(bytes).toBe(100 * 1024 * 1024);
+    expect(await counted()).toEqual(['GET /large 2xx 1']);
+    expect((await report()).series[0]?.aborted).toBe(0);
+  });
+
+  it('counts each of many requests that share one connection, sent at once', async () => {
+    await serve(slow);
+    const socket = connect(app.port, '127.0.0.1');
+    const one = 'GET /quick HTTP/1.1\r\nHost: localhost\r\n\r\n';
+    socket.write(one.repeat(9) + one.replace('\r\n\r\n', '\r\nConnection: close\r\n\r\n'));
+    socket.resume();
+    await once(socket, 'end');
+    expect(await counted()).toEqual(['GET /quick 2xx 10']);
+  });
+
+  it('shows what is in flight, with its route', async () => {
+    await serve(slow);
+    const pending = send('/slow');
+    let report: { inFlight: { route: string; ageMs: number }[] };
+    do report = (await (await fetch(`${profiler.address}requests`)).json()) as typeof report;
+    while (report.inFlight.length === 0);
+    expect(report.inFlight).toMatchObject([{ method: 'GET', route: '/slow' }]);
+    await pending;
+    const after = (await (await fetch(`${profiler.address}requests`)).json()) as Report;
+    expect(after.series[0]?.durationMs.maxMs).toBeGreaterThan(report.inFlight[0]?.ageMs ?? Infinity);
+  });
+
+  it('leaves out its own routes, and counts once where the middleware is used twice', async () => {
+    await serve((profiler) => {
+      const root = express5();
+      root.use(expressMiddleware({ profiler }));
+      root.use(expressMiddleware({ profiler, path: '/elsewhere' }));
+      root.get('/quick', (_req, res) => void res.send('quick'));
+      return root;
+    });
+    await send('/quick');
+    await send('/debug/pprof/');
+    await send('/elsewhere/requests');
+    expect(await counted()).toEqual(['GET /quick 2xx 1']);
+  });
+
+  it('keeps series and memory bounded under hostile URLs and methods', async () => {
+    await serve(
+      (profiler) => {
+        const root = express5();
+        root.use(expressMiddleware({ profiler }));
+        for (let n = 0; n < 20; n++) root.get(`/route-${n}`, (_req, res) => void res.send('x'));
+        return root;
+      },
+      { maxSeries: 10 },
+    );
+    for (let n = 0; n < 20; n++) await send(`/route-${n}`);
+    for (let n = 0; n < 200; n++) await send(`/${Math.random()}/${n}`);
+    const { series, overflowed } = await report();
+    expect(series.length).toBeLessThanOrEqual(10 + 6);
+    expect(series.reduce((sum, { count }) => sum + count, 0)).toBe(220);
+    expect(overflowed).toBeGreaterThan(0);
+    expect(series.filter(({ route }) => /\d\.\d/.test(route))).toEqual([]);
+  });
+});
