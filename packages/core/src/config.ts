@@ -73,6 +73,12 @@ export interface ProfilerConfig {
    */
   engine: EngineName;
   /**
+   * Whether CPU samples carry `route`, `method` and what `withLabels()` adds. `auto`: always where that costs almost nothing
+   * (Node 24 and later), elsewhere while somebody captures.
+   * @default 'auto'
+   */
+  labels: boolean | 'auto';
+  /**
    * Who may read. Unless it is written out, routes mounted in the app are closed when `NODE_ENV` is `production`, since a proxy
    * on the same host cannot be told from a local client.
    * @default 'loopback'
@@ -111,6 +117,7 @@ export function defaultProfilerConfig(): ProfilerConfig {
     cpuSampleIntervalMicros: 10_000,
     memorySampleBytes: 524_288,
     engine: 'auto',
+    labels: 'auto',
     access: 'loopback',
     windowMs: 300_000,
     maxSeconds: 300,
@@ -135,6 +142,11 @@ const oneOf = (names: readonly string[]): Rule => ({
   text: `one of ${names.map((name) => `'${name}'`).join(', ')}`,
   meets: (value) => names.includes(value as string),
 });
+
+const LABELS: Rule = {
+  text: "true, false or 'auto'",
+  meets: (value) => typeof value === 'boolean' || value === 'auto',
+};
 
 /** Shorter tokens can be guessed. */
 const MIN_TOKEN_LENGTH = 16;
@@ -165,6 +177,7 @@ const RULES: Record<keyof ProfilerConfig, Rule> = {
   cpuSampleIntervalMicros: integer(1000, 1_000_000),
   memorySampleBytes: integer(1024, 1_073_741_824),
   engine: oneOf(ENGINE_NAMES),
+  labels: LABELS,
   access: ACCESS,
   windowMs: integer(1000, 3_600_000),
   maxSeconds: integer(1, 3600),

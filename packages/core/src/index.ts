@@ -11,6 +11,7 @@ export type { LoopprofErrorCode } from './errors.js';
 export type { Logger } from './logger.js';
 export { pathBelow, pathOf } from './http/node-server.js';
 export { answerPprof, servePprof } from './serve.js';
+export { withLabels } from './shared.js';
 export { getRequestTiming, setRequestRoute } from './monitor/requests.js';
 export type { RequestTiming, RouteAtEnd } from './monitor/requests.js';
 export { checkMountPath, createMount } from './mount.js';

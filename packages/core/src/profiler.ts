@@ -153,6 +153,7 @@ export class Profiler {
       cpuSampleIntervalMicros: config.cpuSampleIntervalMicros,
       memorySampleBytes: config.memorySampleBytes,
       windowMs: config.windowMs,
+      labels: config.labels,
       maxSeries: config.maxSeries,
     };
     const lease = leaseThread(options);

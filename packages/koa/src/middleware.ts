@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import { answerPprof, checkMountPath, createMount, pathBelow } from '@loopprof/core';
 import type { MountOptions, PprofHandler, RequestTiming } from '@loopprof/core';
 import type { Context, Middleware } from 'koa';
+import { watchRoutes, type RoutedContext } from './route-watch.js';
 
 /** Options of profilingMiddleware. */
 export interface ProfilingMiddlewareOptions extends MountOptions {
@@ -33,7 +34,8 @@ export function profilingMiddleware(options: ProfilingMiddlewareOptions = {}): M
   return function profilingMiddleware(ctx, next) {
     const below = path === false ? undefined : pathBelow(ctx.path, path);
     if (below !== undefined) return answer(handler, ctx, below);
-    (ctx.req as WithContext)[CONTEXT] = ctx;
+    watchRoutes(ctx);
+    (ctx.req as WithContext)[CONTEXT] = ctx as unknown as RoutedContext;
     profiler.beginRequest(ctx.req, ctx.res, routeAtEnd);
     return next();
   };
@@ -43,21 +45,13 @@ const CONTEXT = Symbol('loopprof.context');
 
 /** Node's request leads back to Koa's context, where the router leaves the route. */
 interface WithContext extends IncomingMessage {
-  [CONTEXT]?: unknown;
-}
-
-/** What `@koa/router` leaves on the context, and koa-mount, which takes its prefix off the path. */
-interface RoutedContext {
-  readonly _matchedRoute?: string | RegExp;
-  readonly mountPath?: string;
-  readonly response: { readonly _explicitStatus?: boolean };
+  [CONTEXT]?: RoutedContext;
 }
 
 /** A 404 that nobody has set is Koa's own: every route that matched has passed the request on. */
-function routeAtEnd({ statusCode }: RequestTiming, req: IncomingMessage): string | undefined {
-  const { _matchedRoute: route, mountPath = '', response } = (req as WithContext)[CONTEXT] as RoutedContext;
-  if (route === undefined || (statusCode === 404 && !response._explicitStatus)) return undefined;
-  return mountPath + String(route);
+function routeAtEnd({ route, statusCode }: RequestTiming, req: IncomingMessage): string | undefined {
+  const ctx = (req as WithContext)[CONTEXT];
+  return statusCode === 404 && !ctx?.response._explicitStatus ? undefined : route;
 }
 
 /** Lets Koa write the answer, so that what stands above us in the app sees it. */

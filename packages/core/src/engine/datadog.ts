@@ -5,14 +5,22 @@
  * behind it hands out the raw tree in 1-4 ms. The package has no `exports` map, so the path resolves; the dependency is pinned
  * to the minor version because these are its internals.
  */
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { isMainThread } from 'node:worker_threads';
 import { LoopprofError, messageOf } from '../errors.js';
+import {
+  ContextFrameLabels,
+  HookedLabels,
+  type ContextHolder,
+  type LabellingProfiler,
+} from './datadog-labels.js';
 import type {
   CpuSampler,
   CpuSamplerOptions,
   Engine,
   HeapSampler,
   HeapSamplerOptions,
+  LabelTrack,
   RawCpuNode,
   RawCpuWindow,
   RawHeapNode,
@@ -23,7 +31,7 @@ interface NativeTimeProfile {
   readonly nonJSThreadsCpuTime?: number;
 }
 
-interface NativeTimeProfiler {
+interface NativeTimeProfiler extends LabellingProfiler {
   start(): void;
   stop(restart: boolean): NativeTimeProfile;
   stopAndCollect<T>(restart: boolean, convert: (profile: NativeTimeProfile) => T): T;
@@ -33,6 +41,10 @@ interface NativeTimeProfiler {
 
 interface TimeProfilerBindings {
   TimeProfiler: new (options: Record<string, unknown>) => NativeTimeProfiler;
+}
+
+interface AsyncContextFrame {
+  isAsyncContextFrameActive(): boolean;
 }
 
 interface HeapProfilerBindings {
@@ -54,16 +66,25 @@ const CERTAINLY_STUCK = 2;
 
 class DatadogCpuSampler implements CpuSampler {
   readonly #bindings: TimeProfilerBindings;
+  readonly #contextFrame: AsyncContextFrame;
   #profiler: NativeTimeProfiler | undefined;
+  #labels: LabelTrack | undefined;
   #intervalMicros = 0;
   #harvestedAt = 0;
   #suspicions = 0;
 
-  constructor(bindings: TimeProfilerBindings) {
+  constructor(bindings: TimeProfilerBindings, contextFrame: AsyncContextFrame) {
     this.#bindings = bindings;
+    this.#contextFrame = contextFrame;
   }
 
-  start({ intervalMicros }: CpuSamplerOptions): void {
+  get labels(): LabelTrack | undefined {
+    return this.#labels;
+  }
+
+  start({ intervalMicros, labels }: CpuSamplerOptions): void {
+    const useCPED = labels && this.#contextFrame.isAsyncContextFrameActive();
+    const store = useCPED ? new AsyncLocalStorage<ContextHolder>() : undefined;
     const profiler = new this.#bindings.TimeProfiler({
       durationMillis: BUFFERED_MILLIS,
       intervalMicros,
@@ -72,12 +93,14 @@ class DatadogCpuSampler implements CpuSampler {
       workaroundV8Bug: false,
       collectCpuTime: true,
       collectAsyncId: false,
-      useCPED: false,
-      CPEDKey: undefined,
+      useCPED,
+      CPEDKey: store,
       isMainThread,
     });
     profiler.start();
     this.#profiler = profiler;
+    if (store) this.#labels = new ContextFrameLabels(profiler, store);
+    else this.#labels = labels ? new HookedLabels(profiler) : undefined;
     this.#intervalMicros = intervalMicros;
     this.#harvestedAt = performance.now();
     this.#suspicions = 0;
@@ -96,6 +119,7 @@ class DatadogCpuSampler implements CpuSampler {
   stop(): void {
     const profiler = this.#profiler;
     this.#profiler = undefined;
+    this.#labels = undefined;
     // Not `stop(false)`: it would build a tree that nobody reads.
     profiler?.stopAndCollect(false, () => undefined);
   }
@@ -142,12 +166,13 @@ class DatadogHeapSampler implements HeapSampler {
 export function loadDatadogEngine(): Engine {
   try {
     const time = require('@datadog/pprof/out/src/time-profiler-bindings') as TimeProfilerBindings;
+    const contextFrame = require('@datadog/pprof/out/src/async-context-frame') as AsyncContextFrame;
     const heap = require('@datadog/pprof/out/src/heap-profiler-bindings') as HeapProfilerBindings;
     const { version } = require('@datadog/pprof/package.json') as { version: string };
     return {
       name: 'datadog',
       version: `@datadog/pprof ${version}`,
-      cpu: new DatadogCpuSampler(time),
+      cpu: new DatadogCpuSampler(time, contextFrame),
       heap: new DatadogHeapSampler(heap),
     };
   } catch (error) {

@@ -44,6 +44,28 @@ export interface RawHeapNode extends RawNode {
 
 export interface CpuSamplerOptions {
   intervalMicros: number;
+  /** Whether samples may carry labels. */
+  labels: boolean;
+}
+
+/** Labels of the code that runs: names and values. One object per distinct set, so that sets compare by identity. */
+export type LabelSet = Readonly<Record<string, string>>;
+
+/** Puts labels on samples, across `await`, timers and callbacks. */
+export interface LabelTrack {
+  /**
+   * Whether labels are on all the time at almost no cost. Where not, they are on between `retain()` and `release()`, and cost
+   * something on every asynchronous step meanwhile.
+   */
+  readonly always: boolean;
+  /** Labels the rest of the current turn and all that follows from it. */
+  enter(labels: LabelSet): void;
+  /** Labels what `callback` does and all that follows from it. */
+  run<T>(labels: LabelSet, callback: () => T): T;
+  /** The labels in force here. */
+  current(): LabelSet | undefined;
+  retain(): void;
+  release(): void;
 }
 
 export interface HeapSamplerOptions {
@@ -57,6 +79,8 @@ export interface HeapSamplerOptions {
  */
 export interface CpuSampler {
   start(options: CpuSamplerOptions): void;
+  /** While it runs: how samples get labels; undefined when they get none. */
+  readonly labels: LabelTrack | undefined;
   /** Gives what was sampled since the last harvest to `convert`, while sampling goes on. */
   harvest<T>(convert: (window: RawCpuWindow) => T): T;
   stop(): void;

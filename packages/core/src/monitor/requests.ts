@@ -4,13 +4,21 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import onFinished from 'on-finished';
-import { SeriesTable, type SeriesReport } from './series.js';
+import { knownMethod, SeriesTable, type RouteReport, type SeriesReport } from './series.js';
 
 /** Route of a response that was given before any route was reached: a middleware answered. */
 export const UNROUTED = '(unrouted)';
 
 /** Route of a 404 for which there was no route. */
 export const UNMATCHED = '(unmatched)';
+
+/** Route of what the process does for no request: its own timers, its start. */
+export const NO_REQUEST = '(no request)';
+
+/** Labels the code that works on a request, from here on. */
+export interface RequestLabels {
+  enter(method: string, route: string): void;
+}
 
 /** What is known of one request, as it goes. Times are monotonic, as `performance.now()`. */
 export interface RequestTiming {
@@ -41,6 +49,8 @@ export interface RequestsReport {
   readonly forMs: number;
   /** Most requests first. */
   readonly series: readonly SeriesReport[];
+  /** What is known of a route whatever the status, most CPU first. */
+  readonly routes: readonly RouteReport[];
   /** Requests that are counted under `(other)` because `maxSeries` was reached. */
   readonly overflowed: number;
   readonly inFlightCount: number;
@@ -75,7 +85,7 @@ class TrackedRequest implements RequestTiming {
     { req, res }: { req: IncomingMessage; res: ServerResponse },
     routeAtEnd: RouteAtEnd | undefined,
   ) {
-    this.method = req.method ?? '';
+    this.method = knownMethod(req.method ?? '');
     this.monitor = monitor;
     this.req = req;
     this.routeAtEnd = routeAtEnd;
@@ -88,8 +98,11 @@ export class RequestMonitor {
   readonly #inFlight = new Set<TrackedRequest>();
   readonly #startedAtMs = performance.now();
 
-  constructor({ maxSeries }: { maxSeries: number }) {
+  readonly #labels: RequestLabels | undefined;
+
+  constructor({ maxSeries, labels }: { maxSeries: number; labels?: RequestLabels }) {
     this.#series = new SeriesTable(maxSeries);
+    this.#labels = labels;
   }
 
   /** Begins to time a request, unless that is done already. */
@@ -101,6 +114,18 @@ export class RequestMonitor {
     res.writeHead = timedWriteHead as ServerResponse['writeHead'];
     this.#inFlight.add(tracked);
     onFinished(res, onResponseOver);
+    this.#labels?.enter(tracked.method, UNROUTED);
+  }
+
+  /** Notes which route a request has reached. */
+  reach(tracked: TrackedRequest, route: string): void {
+    tracked.route = route;
+    this.#labels?.enter(tracked.method, route);
+  }
+
+  /** Charges CPU that was used for a route, or for no request. */
+  chargeCpu(method: string, route: string, cpuMs: number): void {
+    this.#series.route(method, route).cpuMs += cpuMs;
   }
 
   /** Counts a request whose response is over. */
@@ -135,6 +160,7 @@ export class RequestMonitor {
     return {
       forMs: nowMs - this.#startedAtMs,
       series: this.#series.report(),
+      routes: this.#series.routeReport(),
       overflowed: this.#series.overflowed,
       inFlightCount: this.#inFlight.size,
       inFlight,
@@ -150,7 +176,7 @@ export function getRequestTiming(req: IncomingMessage): RequestTiming | undefine
 /** Sets the template of the route that a timed request has reached. */
 export function setRequestRoute(req: IncomingMessage, route: string): void {
   const tracked = (req as Timed)[TIMING];
-  if (tracked) tracked.route = route;
+  tracked?.monitor.reach(tracked, route);
 }
 
 /** Leaves a request out of the counts, if it is timed. */

@@ -39,6 +39,13 @@ export interface SeriesReport {
   readonly timeToHeadersMs: LatencySummary;
 }
 
+export interface RouteReport {
+  readonly method: string;
+  readonly route: string;
+  /** CPU that the main thread used for it. */
+  readonly cpuMs: number;
+}
+
 class Series {
   aborted = 0;
   readonly duration = new LatencyHistogram();
@@ -61,6 +68,7 @@ export class RouteSeries {
   readonly method: string;
   readonly route: string;
   readonly byStatus: (Series | undefined)[] = [];
+  cpuMs = 0;
 
   constructor(method: string, route: string) {
     this.method = method;
@@ -73,6 +81,7 @@ export class SeriesTable {
   readonly #maxSeries: number;
   readonly #routes = new Map<string, Map<string, RouteSeries>>();
   #size = 0;
+  #routeCount = 0;
   #overflowed = 0;
 
   constructor(maxSeries: number) {
@@ -86,13 +95,28 @@ export class SeriesTable {
 
   /** The series for that status; `(other)` when it would be one too many. */
   find(method: string, route: string, statusCode: number): Series {
-    const known = METHODS.has(method) ? method : OTHER_METHOD;
     const statusIndex = statusCode >= 100 && statusCode < 600 ? Math.floor(statusCode / 100) : 0;
-    const found = this.#routes.get(known)?.get(route)?.byStatus[statusIndex];
+    const found = this.#routes.get(method)?.get(route)?.byStatus[statusIndex];
     if (found) return found;
-    if (this.#size < this.#maxSeries) return this.#add(known, route, statusIndex);
+    if (this.#size < this.#maxSeries) return this.#add(method, route, statusIndex);
     this.#overflowed += 1;
     return this.#add(OTHER_METHOD, OTHER_ROUTE, statusIndex);
+  }
+
+  /** What is counted for a route whatever its status; `(other)` when it would be one too many. */
+  route(method: string, route: string): RouteSeries {
+    const found = this.#routes.get(method)?.get(route);
+    if (found) return found;
+    return this.#routeCount < this.#maxSeries
+      ? this.#addRoute(method, route)
+      : this.#addRoute(OTHER_METHOD, OTHER_ROUTE);
+  }
+
+  routeReport(): RouteReport[] {
+    return [...this.#routes.values()]
+      .flatMap((routes) => [...routes.values()])
+      .map(({ method, route, cpuMs }) => ({ method, route, cpuMs }))
+      .sort((a, b) => b.cpuMs - a.cpuMs);
   }
 
   report(): SeriesReport[] {
@@ -109,10 +133,7 @@ export class SeriesTable {
   }
 
   #add(method: string, route: string, statusIndex: number): Series {
-    let routes = this.#routes.get(method);
-    if (!routes) this.#routes.set(method, (routes = new Map<string, RouteSeries>()));
-    let routeSeries = routes.get(route);
-    if (!routeSeries) routes.set(route, (routeSeries = new RouteSeries(method, route)));
+    const routeSeries = this.#addRoute(method, route);
     const existing = routeSeries.byStatus[statusIndex];
     if (existing) return existing;
     const series = new Series();
@@ -120,4 +141,20 @@ export class SeriesTable {
     if (route !== OTHER_ROUTE) this.#size += 1;
     return series;
   }
+
+  #addRoute(method: string, route: string): RouteSeries {
+    let routes = this.#routes.get(method);
+    if (!routes) this.#routes.set(method, (routes = new Map<string, RouteSeries>()));
+    let routeSeries = routes.get(route);
+    if (!routeSeries) {
+      routes.set(route, (routeSeries = new RouteSeries(method, route)));
+      this.#routeCount += 1;
+    }
+    return routeSeries;
+  }
+}
+
+/** The method, or `_OTHER` for one outside the fixed set. */
+export function knownMethod(method: string): string {
+  return METHODS.has(method) ? method : OTHER_METHOD;
 }

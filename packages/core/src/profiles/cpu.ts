@@ -48,9 +48,10 @@ async function cpuProfileData(window: SampleWindow, { symbolizer }: ProfileSourc
             `incomplete: ${window.droppedSamples} samples of this window no longer fitted into the recorder's memory`,
           ]
         : [],
-    samples: stacks.map(({ samples, cpuNanos }, index) => ({
+    samples: stacks.map(({ samples, cpuNanos, labels }, index) => ({
       stack: shown[index] ?? [],
       values: [samples, Math.round(cpuNanos)],
+      ...(labels ? { labels } : {}),
     })),
   };
 }

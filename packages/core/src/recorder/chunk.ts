@@ -1,4 +1,4 @@
-import type { RawCpuNode, RawCpuWindow } from '../engine/engine.js';
+import type { LabelSet, RawCpuNode, RawCpuWindow } from '../engine/engine.js';
 import type { Frame, FrameTable } from './frames.js';
 
 /** CPU time of a look that has none of its own: the next look's covers it. */
@@ -16,6 +16,8 @@ export interface Chunk {
   readonly nodes: Uint32Array;
   /** Thread CPU since the look before, or {@link CPU_IN_NEXT}. */
   readonly cpuNanos: Float64Array;
+  /** Per sample; undefined when none has any. */
+  readonly labels: readonly (LabelSet | undefined)[] | undefined;
   readonly otherThreadsCpuNanos: number;
   /** Thread CPU of looks that were lost. */
   lostCpuNanos: number;
@@ -26,11 +28,12 @@ interface Look {
   timeMicros: number;
   node: number;
   cpuNanos: number;
+  labels: LabelSet | undefined;
 }
 
-/** Columns per node (parent, frame pointer) and per sample (time, node, CPU), and the object around them. */
+/** Columns per node (parent, frame pointer) and per sample (time, node, CPU, labels), and the object around them. */
 const NODE_BYTES = 12;
-const SAMPLE_BYTES = 20;
+const SAMPLE_BYTES = 28;
 const CHUNK_BYTES = 400;
 
 /**
@@ -45,6 +48,7 @@ export function chunkOf(
   const parents: number[] = [];
   const frames: Frame[] = [];
   const looks: Look[] = [];
+  let labelled = false;
   const pending: RawCpuNode[] = [window.root];
   const pendingParents: number[] = [0];
   for (;;) {
@@ -53,8 +57,14 @@ export function chunkOf(
     const node = parents.push(pendingParents.pop() as number) - 1;
     frames.push(frameTable.intern(raw));
     if (raw.hitCount > 0) {
-      for (const { timestamp, cpuTime } of raw.contexts ?? []) {
-        looks.push({ timeMicros: Number(timestamp), node, cpuNanos: cpuTime ?? CPU_IN_NEXT });
+      for (const { timestamp, cpuTime, context } of raw.contexts ?? []) {
+        labelled ||= context !== undefined;
+        looks.push({
+          timeMicros: Number(timestamp),
+          node,
+          cpuNanos: cpuTime ?? CPU_IN_NEXT,
+          labels: context as LabelSet | undefined,
+        });
       }
     }
     for (const child of raw.children) {
@@ -72,6 +82,7 @@ export function chunkOf(
     timesMicros: new Float64Array(looks.length),
     nodes: new Uint32Array(looks.length),
     cpuNanos: new Float64Array(looks.length),
+    labels: labelled ? looks.map(({ labels }) => labels) : undefined,
     lostCpuNanos: 0,
     otherThreadsCpuNanos: window.otherThreadsCpuNanos ?? 0,
     sizeBytes: CHUNK_BYTES + frames.length * NODE_BYTES + looks.length * SAMPLE_BYTES,

@@ -1,12 +1,15 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { LabelSet } from '../engine/engine.js';
 import type { Chunk } from './chunk.js';
-import { cpuTimesOf, type Look } from './cpu-time.js';
+import { cpuTimesOf } from './cpu-time.js';
 import { pseudoFrame, type Frame } from './frames.js';
+import { looksOf, type ChunkLook } from './looks.js';
 import type { SampleWindow } from './recorder.js';
 import { StackTree } from './stack-tree.js';
 
-/** The CPU that one stack used in a window. */
+/** The CPU that one stack used in a window, under one set of labels. */
 export interface CpuStack {
+  readonly labels: LabelSet | undefined;
   /** Leaf first. */
   readonly frames: readonly Frame[];
   /** Looks that found the thread on the CPU in this stack. */
@@ -26,25 +29,19 @@ const ON_CPU_SHARE = 0.1;
 /** Sums up the CPU of a window by stack. Yields to the event loop between harvests, whatever the window's length. */
 export async function cpuStacksOf(window: SampleWindow): Promise<CpuStack[]> {
   const tree = new StackTree();
-  const looks: Look[] = [];
-  const lookNodes: number[] = [];
-  let beforeMicros = window.fromMicros;
+  const looks: ChunkLook[] = [];
+  const mergedNodes: number[] = [];
   let otherThreadsNanos = 0;
   let lostNanos = 0;
   for (const chunk of window.chunks) {
     const merged = new Int32Array(chunk.frames.length).fill(-1);
     merged[0] = 0;
-    for (let index = 0; index < chunk.nodes.length; index++) {
-      const timeMicros = chunk.timesMicros[index] as number;
-      if (timeMicros < window.fromMicros || timeMicros >= window.toMicros) continue;
-      const node = chunk.nodes[index] as number;
-      looks.push({
-        kind: (chunk.frames[node] as Frame).kind,
-        gapNanos: (timeMicros - beforeMicros) * 1000,
-        cpuNanos: chunk.cpuNanos[index] as number,
-      });
-      lookNodes.push(mergedNode(chunk, node, { merged, tree }));
-      beforeMicros = timeMicros;
+    for (const look of looksOf(chunk, {
+      ...window,
+      beforeMicros: looks.at(-1)?.timeMicros ?? window.fromMicros,
+    })) {
+      looks.push(look);
+      mergedNodes.push(mergedNode(chunk, look.node, { merged, tree }));
     }
     const share = overlapShare(chunk, window);
     otherThreadsNanos += chunk.otherThreadsCpuNanos * share;
@@ -53,23 +50,30 @@ export async function cpuStacksOf(window: SampleWindow): Promise<CpuStack[]> {
   }
   const intervalNanos = window.sampleIntervalMicros * 1000;
   const { nanos, unsampledNanos } = cpuTimesOf(looks, intervalNanos);
-  const stacks = new Map<number, CpuStack>();
-  looks.forEach(({ kind }, index) => {
+  const stacks = new Map<LabelSet | undefined, Map<number, CpuStack>>();
+  looks.forEach(({ kind, labels }, index) => {
     const cpuNanos = nanos[index] as number;
     if (kind === 'idle' || cpuNanos <= 0) return;
-    const node = lookNodes[index] as number;
-    let stack = stacks.get(node);
-    if (!stack) stacks.set(node, (stack = { frames: tree.stack(node), samples: 0, cpuNanos: 0 }));
+    const node = mergedNodes[index] as number;
+    let labelled = stacks.get(labels);
+    if (!labelled) stacks.set(labels, (labelled = new Map<number, CpuStack>()));
+    let stack = labelled.get(node);
+    if (!stack) labelled.set(node, (stack = { labels, frames: tree.stack(node), samples: 0, cpuNanos: 0 }));
     stack.cpuNanos += cpuNanos;
     if (cpuNanos >= ON_CPU_SHARE * intervalNanos) stack.samples += 1;
   });
-  const result = [...stacks.values()];
+  const result = [...stacks.values()].flatMap((labelled) => [...labelled.values()]);
   for (const [frame, cpuNanos] of [
     [OTHER_THREADS_FRAME, otherThreadsNanos],
     [UNSAMPLED_FRAME, unsampledNanos + lostNanos],
   ] as const) {
     if (cpuNanos > 0)
-      result.push({ frames: [frame], samples: Math.round(cpuNanos / intervalNanos), cpuNanos });
+      result.push({
+        labels: undefined,
+        frames: [frame],
+        samples: Math.round(cpuNanos / intervalNanos),
+        cpuNanos,
+      });
   }
   return result;
 }

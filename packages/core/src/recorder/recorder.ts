@@ -2,7 +2,7 @@
  * The always-on recorder: samples the main thread from `start()` on and keeps the samples of the last `windowMs`. Every CPU
  * answer is a window of what it holds, so any number of readers ask at once and nothing has to be switched on first.
  */
-import type { CpuSampler } from '../engine/engine.js';
+import type { CpuSampler, LabelTrack } from '../engine/engine.js';
 import { threadCpuNanos } from '../engine/thread-cpu.js';
 import { LoopprofError, messageOf } from '../errors.js';
 import { chunkOf, CPU_IN_NEXT, type Chunk } from './chunk.js';
@@ -10,8 +10,12 @@ import { FrameTable } from './frames.js';
 
 export interface RecorderOptions {
   cpuSampleIntervalMicros: number;
+  /** `auto`: where they cost almost nothing, and elsewhere while somebody waits for a window. */
+  labels: boolean | 'auto';
   /** How far back windows may reach. */
   windowMs: number;
+  /** Told of every harvest, before anybody reads it. */
+  onHarvest(chunk: Chunk): void;
   /** Told once when the sampler fails while it runs; the recorder has then stopped. */
   onFailure(error: LoopprofError): void;
 }
@@ -79,6 +83,11 @@ export class Recorder {
     return this.#startedMicros;
   }
 
+  /** How samples get labels; undefined when they get none. */
+  get labels(): LabelTrack | undefined {
+    return this.#sampler.labels;
+  }
+
   /** Bytes that the kept samples take. */
   get sizeBytes(): number {
     return this.#bytes;
@@ -86,7 +95,11 @@ export class Recorder {
 
   start(): void {
     this.#failure = undefined;
-    this.#sampler.start({ intervalMicros: this.#options.cpuSampleIntervalMicros });
+    this.#sampler.start({
+      intervalMicros: this.#options.cpuSampleIntervalMicros,
+      labels: this.#options.labels !== false,
+    });
+    if (this.#options.labels === true) this.labels?.retain();
     this.#startedMicros = this.#harvestedMicros = nowMicros();
     this.#cpuNanosBefore = threadCpuNanos();
     this.#cpuNanosOwed = 0;
@@ -144,6 +157,7 @@ export class Recorder {
     this.#harvestedMicros = chunk.toMicros;
     this.#settleCpu(chunk, cpuNanos);
     this.#chunks.push(chunk);
+    this.#options.onHarvest(chunk);
     this.#bytes += chunk.sizeBytes;
     this.#evict();
     this.#adapt(performance.now() - startedAt);
@@ -161,7 +175,9 @@ export class Recorder {
    */
   async window(fromMicros: number, toMicros: number, signal?: AbortSignal): Promise<SampleWindow> {
     const reader = { fromMicros };
+    const { labels } = this;
     this.#readers.add(reader);
+    labels?.retain();
     try {
       await this.#harvestedUntil(toMicros, signal);
       if (this.#failure) throw this.#failure;
@@ -173,6 +189,7 @@ export class Recorder {
       }
       return this.#view(Math.max(fromMicros, this.#startedMicros), toMicros);
     } finally {
+      labels?.release();
       this.#readers.delete(reader);
     }
   }

@@ -1,9 +1,11 @@
 /** The engine and the two recorders of one thread, started and stopped together. */
-import type { Engine } from '../engine/engine.js';
+import type { Engine, LabelSet, LabelTrack } from '../engine/engine.js';
 import { selectEngine, type EngineName } from '../engine/select.js';
 import { isLoopprofError, LoopprofError, messageOf } from '../errors.js';
 import { mainProcess } from '../realm.js';
+import { cpuByLabels } from './cpu-by-labels.js';
 import { HeapRecorder } from './heap-recorder.js';
+import { LabelSets } from './label-sets.js';
 import { Recorder } from './recorder.js';
 
 /** What the first profiler of a thread decides for all. */
@@ -12,15 +14,19 @@ export interface SessionOptions {
   cpuSampleIntervalMicros: number;
   memorySampleBytes: number;
   windowMs: number;
+  labels: boolean | 'auto';
 }
 
 export class RecorderSession {
   readonly options: Readonly<SessionOptions>;
   /** Told about failures that nobody waits for. */
   onFailure: (error: LoopprofError) => void = () => {};
+  /** Told of the CPU of every harvest, by the labels it was used under. */
+  onCpu: (cpuNanos: ReadonlyMap<LabelSet | undefined, number>) => void = () => {};
   readonly #engine: Engine | LoopprofError;
   #recorder: Recorder | LoopprofError;
   #heapRecorder: HeapRecorder | LoopprofError;
+  readonly #labelSets = new LabelSets();
   readonly #onExit = (): void => this.stop();
 
   constructor(options: SessionOptions) {
@@ -46,6 +52,8 @@ export class RecorderSession {
         const recorder = new Recorder(engine.cpu, {
           cpuSampleIntervalMicros: this.options.cpuSampleIntervalMicros,
           windowMs: this.options.windowMs,
+          labels: this.options.labels,
+          onHarvest: (chunk) => this.onCpu(cpuByLabels(chunk, this.options.cpuSampleIntervalMicros)),
           onFailure: (error) => this.#onCpuFailure(error),
         });
         recorder.start();
@@ -65,6 +73,18 @@ export class RecorderSession {
   recorder(): Recorder {
     if (isLoopprofError(this.#recorder)) throw this.#recorder;
     return this.#recorder;
+  }
+
+  /** How code gets labels onto its samples; undefined where samples carry none. */
+  get labels(): LabelTrack | undefined {
+    return isLoopprofError(this.#recorder) ? undefined : this.#recorder.labels;
+  }
+
+  /** Runs `callback` under the labels in force and these on top. */
+  withLabels<T>(added: Readonly<Record<string, unknown>>, callback: () => T): T {
+    const { labels: track } = this;
+    const labels = track && this.#labelSets.merge(track.current(), added);
+    return track && labels ? track.run(labels, callback) : callback();
   }
 
   /** The heap samples; throws the reason when there are none. */

@@ -1,0 +1,115 @@
+/** The two ways in which `@datadog/pprof` lets samples carry labels. */
+import { AsyncLocalStorage, createHook, type AsyncHook } from 'node:async_hooks';
+import type { LabelSet, LabelTrack } from './engine.js';
+
+/** The parts of the native profiler that labels need. */
+export interface LabellingProfiler {
+  createContextHolder(value: LabelSet): ContextHolder;
+  context: LabelSet | undefined;
+}
+
+/** Wraps a value so that the signal handler can read it; `[0]` gives it back. */
+export interface ContextHolder {
+  readonly 0: LabelSet;
+}
+
+/**
+ * Node 24 and later keep the stores of AsyncLocalStorage in one map per asynchronous context, where the signal handler finds
+ * ours. A holder is a native object, so there is one per label set, not per request.
+ */
+export class ContextFrameLabels implements LabelTrack {
+  readonly always = true;
+  readonly #store: AsyncLocalStorage<ContextHolder>;
+  readonly #profiler: LabellingProfiler;
+  readonly #holders = new WeakMap<LabelSet, ContextHolder>();
+
+  constructor(profiler: LabellingProfiler, store: AsyncLocalStorage<ContextHolder>) {
+    this.#profiler = profiler;
+    this.#store = store;
+  }
+
+  enter(labels: LabelSet): void {
+    this.#store.enterWith(this.#holder(labels));
+  }
+
+  run<T>(labels: LabelSet, callback: () => T): T {
+    return this.#store.run(this.#holder(labels), callback);
+  }
+
+  current(): LabelSet | undefined {
+    return this.#store.getStore()?.[0];
+  }
+
+  retain(): void {}
+
+  release(): void {}
+
+  #holder(labels: LabelSet): ContextHolder {
+    let holder = this.#holders.get(labels);
+    if (!holder) this.#holders.set(labels, (holder = this.#profiler.createContextHolder(labels)));
+    return holder;
+  }
+}
+
+/**
+ * Before Node 24 the profiler has one current context, which has to be set again on every asynchronous step. That costs, so it is
+ * done only while somebody wants labels.
+ */
+export class HookedLabels implements LabelTrack {
+  readonly always = false;
+  readonly #store = new AsyncLocalStorage<LabelSet>();
+  readonly #profiler: LabellingProfiler;
+  readonly #hook: AsyncHook;
+  #current: LabelSet | undefined;
+  #holders = 0;
+
+  constructor(profiler: LabellingProfiler) {
+    this.#profiler = profiler;
+    this.#hook = createHook({
+      before: () => this.#set(this.#store.getStore()),
+      after: () => this.#set(undefined),
+    });
+  }
+
+  enter(labels: LabelSet): void {
+    if (this.#holders === 0) return;
+    this.#store.enterWith(labels);
+    this.#set(labels);
+  }
+
+  run<T>(labels: LabelSet, callback: () => T): T {
+    if (this.#holders === 0) return callback();
+    const outer = this.#current;
+    return this.#store.run(labels, () => {
+      this.#set(labels);
+      try {
+        return callback();
+      } finally {
+        this.#set(outer);
+      }
+    });
+  }
+
+  current(): LabelSet | undefined {
+    return this.#holders === 0 ? undefined : this.#store.getStore();
+  }
+
+  retain(): void {
+    this.#holders += 1;
+    if (this.#holders === 1) this.#hook.enable();
+  }
+
+  release(): void {
+    this.#holders -= 1;
+    if (this.#holders > 0) return;
+    this.#hook.disable();
+    this.#store.disable();
+    this.#set(undefined);
+  }
+
+  #set(labels: LabelSet | undefined): void {
+    if (labels === this.#current) return;
+    this.#current = labels;
+    this.#profiler.context = labels;
+  }
+}

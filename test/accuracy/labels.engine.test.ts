@@ -1,0 +1,67 @@
+import { fetchProfile } from '../support/fetch.js';
+import { startService, type Service } from '../support/child.js';
+import { totalOf, type ReadProfile } from '../support/profile.js';
+
+const CPU = 1;
+
+/** CPU under one value of a label. */
+function labelled(profile: ReadProfile, label: string, value: string): number {
+  return totalOf(
+    { ...profile, samples: profile.samples.filter(({ labels }) => labels[label] === value) },
+    CPU,
+  );
+}
+
+describe('labels of CPU samples', () => {
+  let service: Service | undefined;
+  afterEach(() => service?.stop());
+
+  it.each(['express', 'koa', 'fastify'])(
+    '%s: routes that burn 3 : 1 through awaits and timers show within 3 points, and withLabels() on top',
+    async (framework) => {
+      service = await startService('labelled.cjs', { args: [framework] });
+      let seen: object | undefined;
+      for (const seconds of [3, 8, 20]) {
+        const profile = await fetchProfile(`${service.url}/debug/pprof/profile?seconds=${seconds}`);
+        const three = labelled(profile, 'route', '/three/:id');
+        const one = labelled(profile, 'route', '/one/:id');
+        const acme = labelled(profile, 'tenant', 'acme');
+        expect((three + one) / totalOf(profile, CPU)).toBeGreaterThan(0.7);
+        const threePercent = (100 * three) / (three + one);
+        const acmePercent = (100 * acme) / (three + one);
+        if (Math.abs(threePercent - 75) <= 3 && Math.abs(acmePercent - 25) <= 3) {
+          const methods = profile.samples
+            .filter(({ labels }) => labels['route'])
+            .map(({ labels }) => labels['method']);
+          expect(new Set(methods)).toEqual(new Set(['GET']));
+          return;
+        }
+        seen = { threePercent, acmePercent };
+      }
+      expect(seen).toBeUndefined();
+    },
+  );
+
+  it('are on no sample with labels: false', async () => {
+    service = await startService('labelled.cjs', { args: ['express', 'false'] });
+    const profile = await fetchProfile(`${service.url}/debug/pprof/profile?seconds=2`);
+    expect(totalOf(profile, CPU)).toBeGreaterThan(0);
+    expect(profile.samples.filter(({ labels }) => Object.keys(labels).length > 0)).toEqual([]);
+  });
+
+  it('give every route its CPU, at once on Node 24, with labels: true elsewhere', async () => {
+    const mode = Number(process.versions.node.split('.')[0]) >= 24 ? 'auto' : 'true';
+    service = await startService('labelled.cjs', { args: ['express', mode] });
+    let shares: number[] = [];
+    for (const waitMs of [4000, 8000, 16_000]) {
+      await new Promise((resolve) => setTimeout(resolve, waitMs));
+      const response = await fetch(`${service.url}/debug/pprof/requests`);
+      const { routes } = (await response.json()) as { routes: { route: string; cpuMs: number }[] };
+      const cpuOf = (name: string): number => routes.find(({ route }) => route === name)?.cpuMs ?? 0;
+      const threePercent = (100 * cpuOf('/three/:id')) / (cpuOf('/three/:id') + cpuOf('/one/:id'));
+      if (Math.abs(threePercent - 75) <= 3) return;
+      shares = [...shares, threePercent];
+    }
+    expect(shares).toEqual([]);
+  });
+});

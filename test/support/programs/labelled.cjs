@@ -1,0 +1,67 @@
+// An Express, Koa or Fastify app (argv[2]) whose route /three/:id burns three times the CPU of /one/:id, in pieces with awaits
+// and timers in between; prints its URL. It drives itself, several requests at a time.
+const { setTimeout: sleep } = require('node:timers/promises');
+const { withLabels } = require('@loopprof/core');
+
+const [framework = 'express', labels = 'auto'] = process.argv.slice(2);
+const options = { labels: labels === 'auto' ? 'auto' : labels === 'true', access: 'loopback' };
+
+function burn(durationMs) {
+  const endsAt = performance.now() + durationMs;
+  let sum = 0;
+  while (performance.now() < endsAt) for (let n = 0; n < 1000; n++) sum += Math.sqrt(n);
+  return sum;
+}
+async function inPieces(pieceMs) {
+  burn(pieceMs);
+  await null;
+  burn(pieceMs);
+  await sleep(1);
+  burn(pieceMs);
+  await new Promise((resolve) => setImmediate(resolve));
+  withLabels({ tenant: 'acme' }, () => burn(pieceMs));
+  return 'done';
+}
+const three = () => inPieces(9);
+const one = () => inPieces(3);
+
+const start = {
+  async express() {
+    const { profilingMiddleware } = require('@loopprof/express');
+    const app = require('express')();
+    app.use(profilingMiddleware(options));
+    app.get('/three/:id', async (_req, res) => res.send(await three()));
+    app.get('/one/:id', async (_req, res) => res.send(await one()));
+    const server = app.listen(0);
+    return server.address().port;
+  },
+  async koa() {
+    const { profilingMiddleware } = require('@loopprof/koa');
+    const { Router } = require('@koa/router');
+    const app = new (require('koa'))();
+    const router = new Router();
+    router.get('/three/:id', async (ctx) => void (ctx.body = await three()));
+    router.get('/one/:id', async (ctx) => void (ctx.body = await one()));
+    app.use(profilingMiddleware(options)).use(router.routes());
+    return app.listen(0).address().port;
+  },
+  async fastify() {
+    const { profilerPlugin } = require('@loopprof/fastify');
+    const app = require('fastify')();
+    await app.register(profilerPlugin, options);
+    app.get('/three/:id', three);
+    app.get('/one/:id', one);
+    await app.listen({ port: 0 });
+    return app.server.address().port;
+  },
+};
+
+async function drive(url, path) {
+  for (let id = 0; ; id++) await (await fetch(`${url}${path}/${id}`)).text();
+}
+
+start[framework]().then((port) => {
+  const url = `http://127.0.0.1:${port}`;
+  for (const path of ['/three', '/one', '/three', '/one']) void drive(url, path);
+  console.log(url);
+});
