@@ -99,6 +99,16 @@ export interface ProfilerConfig {
    * @default 1_000
    */
   maxSeries: number;
+  /**
+   * A request that takes this long or longer is a `slowRequest` event. 1 to 3 600 000.
+   * @default 1_000
+   */
+  slowRequestMs: number;
+  /**
+   * Add a `Server-Timing` header to responses: time to the head, event loop blocked, garbage collection.
+   * @default false
+   */
+  serverTiming: boolean;
 }
 
 /** A configuration with every field, and what was written out by the user, which some defaults depend on. */
@@ -122,6 +132,8 @@ export function defaultProfilerConfig(): ProfilerConfig {
     windowMs: 300_000,
     maxSeconds: 300,
     maxSeries: 1000,
+    slowRequestMs: 1000,
+    serverTiming: false,
   };
 }
 
@@ -182,6 +194,8 @@ const RULES: Record<keyof ProfilerConfig, Rule> = {
   windowMs: integer(1000, 3_600_000),
   maxSeconds: integer(1, 3600),
   maxSeries: integer(1, 100_000),
+  slowRequestMs: integer(1, 3_600_000),
+  serverTiming: BOOLEAN,
 };
 
 /**

@@ -3,6 +3,7 @@
  * framework; importing it starts nothing.
  */
 export { Profiler } from './profiler.js';
+export type { ProfilerEvents } from './profiler.js';
 export { getProfiler } from './get-profiler.js';
 export { defaultProfilerConfig } from './config.js';
 export type { Access, AccessRequest, EngineName, ProfilerConfig } from './config.js';
@@ -13,6 +14,7 @@ export { pathBelow, pathOf } from './http/node-server.js';
 export { answerPprof, servePprof } from './serve.js';
 export { withLabels } from './shared.js';
 export { getRequestTiming, setRequestRoute } from './monitor/requests.js';
+export type { RuntimeMetrics } from './monitor/runtime.js';
 export type { RequestTiming, RouteAtEnd } from './monitor/requests.js';
 export { checkMountPath, createMount } from './mount.js';
 export type { Mount, MountOptions } from './mount.js';

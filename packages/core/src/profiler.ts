@@ -1,3 +1,4 @@
+import { EventEmitter } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { resolveConfig, type Access, type ProfilerConfig, type ResolvedConfig } from './config.js';
 import { isLoopprofError, LoopprofError, messageOf } from './errors.js';
@@ -6,11 +7,18 @@ import { createHandler } from './http/handler.js';
 import type { PprofHandler } from './http/message.js';
 import { startStandaloneServer, type StandaloneServer } from './http/node-server.js';
 import { silentLogger, type Logger } from './logger.js';
-import type { RouteAtEnd } from './monitor/requests.js';
+import type { RequestTiming, RouteAtEnd } from './monitor/requests.js';
+import { runtimeMetrics, type RuntimeMetrics } from './monitor/runtime.js';
 import { createRegistry } from './profiles/registry.js';
 import { mainProcess } from './realm.js';
 import { leaseThread, type ThreadLease, type ThreadOptions } from './shared.js';
 import { Symbolizer } from './symbols/symbolizer.js';
+
+/** Events of a Profiler, with what its listeners are given. */
+export interface ProfilerEvents {
+  /** A request took `slowRequestMs` or longer. Emitted some 60 ms after its end, when all that is known of it is known. */
+  slowRequest: [timing: RequestTiming];
+}
 
 /**
  * Profiler records what the process does from `start()` on and serves it as Go's `net/http/pprof` does.
@@ -28,13 +36,13 @@ import { Symbolizer } from './symbols/symbolizer.js';
  * await profiler.stop();
  * ```
  */
-export class Profiler {
+export class Profiler extends EventEmitter<ProfilerEvents> {
   readonly #given: Partial<ProfilerConfig>;
   readonly #logger: Logger;
   readonly #registry = createRegistry({
     recorder: () => this.#session().recorder(),
     heapRecorder: () => this.#session().heapRecorder(),
-    requests: () => this.#thread().requests,
+    monitor: () => this.#settledMonitor(),
     symbolizer: new Symbolizer(),
     mappingFile: mainProcess.argv[1] ?? mainProcess.execPath,
   });
@@ -42,6 +50,7 @@ export class Profiler {
   #lease: ThreadLease | undefined;
   #server: StandaloneServer | undefined;
   #serverProblem: LoopprofError | undefined;
+  #unsubscribe: (() => void) | undefined;
   #refusedConfig: LoopprofError | undefined;
 
   /**
@@ -49,6 +58,7 @@ export class Profiler {
    * @param logger Anything of pino's shape; without one nothing is logged.
    */
   constructor(config: Partial<ProfilerConfig> = {}, logger: Logger = silentLogger) {
+    super();
     this.#given = config;
     this.#logger = logger;
   }
@@ -95,9 +105,15 @@ export class Profiler {
   async stop(): Promise<void> {
     const server = this.#server;
     const lease = this.#lease;
+    this.#unsubscribe?.();
     this.#config = this.#server = this.#lease = this.#serverProblem = undefined;
     lease?.release();
     await server?.close();
+  }
+
+  /** The process in numbers, as `/runtime` serves them. Cheap; throws LOOPPROF_NOT_STARTED when the profiler is not running. */
+  reportMetrics(): RuntimeMetrics {
+    return runtimeMetrics(this.#thread().monitor);
   }
 
   /**
@@ -117,7 +133,7 @@ export class Profiler {
    * @param routeAtEnd For frameworks that tell the route only at the end: gives it then.
    */
   beginRequest(req: IncomingMessage, res: ServerResponse, routeAtEnd?: RouteAtEnd): void {
-    this.#lease?.requests.begin(req, res, routeAtEnd);
+    this.#lease?.monitor.requests.begin(req, res, routeAtEnd);
   }
 
   #resolve(): ResolvedConfig {
@@ -155,6 +171,7 @@ export class Profiler {
       windowMs: config.windowMs,
       labels: config.labels,
       maxSeries: config.maxSeries,
+      serverTiming: config.serverTiming,
     };
     const lease = leaseThread(options);
     this.#lease = lease;
@@ -162,9 +179,22 @@ export class Profiler {
     if (lease.first)
       session.onFailure = (error) => this.#logger.error({ err: error }, `loopprof: ${error.message}`);
     else this.#warnAboutDifferences(options, lease.options);
+    this.#unsubscribe = lease.monitor.requests.subscribe((timing) =>
+      this.#onRequest(timing, config.slowRequestMs),
+    );
     session.enable({ cpu: config.enableCPU, memory: config.enableMemory });
     for (const problem of this.#problems())
       this.#logger.error({ err: problem }, `loopprof: ${problem.message}`);
+  }
+
+  #onRequest(timing: RequestTiming, slowRequestMs: number): void {
+    const { startedAtMs, endedAtMs = startedAtMs } = timing;
+    if (endedAtMs - startedAtMs < slowRequestMs || this.listenerCount('slowRequest') === 0) return;
+    try {
+      this.emit('slowRequest', timing);
+    } catch (error) {
+      this.#logger.error({ err: error }, `loopprof: a slowRequest listener failed: ${messageOf(error)}`);
+    }
   }
 
   #warnAboutDifferences(wanted: ThreadOptions, running: Readonly<ThreadOptions>): void {
@@ -185,6 +215,13 @@ export class Profiler {
   #thread(): ThreadLease {
     if (!this.#lease) throw notRunning();
     return this.#lease;
+  }
+
+  /** Its counters wait for the samples of the last seconds to tell which route ran. */
+  #settledMonitor(): ThreadLease['monitor'] {
+    const { session, monitor } = this.#thread();
+    session.harvest();
+    return monitor;
   }
 
   #session(): ThreadLease['session'] {

@@ -3,9 +3,11 @@
  * one CPU profiler and one heap sampler to share, and a request is counted once. They are kept behind a symbol on the main
  * realm's global object, with a count of their holders.
  */
-import type * as requestsModule from './monitor/requests.js';
+import type * as monitorModule from './monitor/monitor.js';
 import type { LabelSet } from './engine/engine.js';
-import { NO_REQUEST, RequestMonitor, type RequestLabels } from './monitor/requests.js';
+import { Monitor } from './monitor/monitor.js';
+import { NO_REQUEST, type RequestLabels } from './monitor/requests.js';
+import type { RouteOwner } from './monitor/running-routes.js';
 import { OTHER_ROUTE } from './monitor/series.js';
 import { inForeignRealm, mainGlobal, mainRealmRequire } from './realm.js';
 import type * as sessionModule from './recorder/session.js';
@@ -17,12 +19,13 @@ const SHARED = Symbol.for('loopprof.thread.v1');
 /** What the first profiler of a thread decides for all. */
 export interface ThreadOptions extends SessionOptions {
   maxSeries: number;
+  serverTiming: boolean;
 }
 
 interface Shared {
   readonly options: Readonly<ThreadOptions>;
   readonly session: RecorderSession;
-  readonly requests: RequestMonitor;
+  readonly monitor: Monitor;
   holders: number;
 }
 
@@ -30,7 +33,7 @@ interface Shared {
 export interface ThreadLease {
   readonly options: Readonly<ThreadOptions>;
   readonly session: RecorderSession;
-  readonly requests: RequestMonitor;
+  readonly monitor: Monitor;
   /** Whether this lease was the first, and with it decided the options. */
   readonly first: boolean;
   /** Gives the share back; the last one stops the recorder. May be called again without effect. */
@@ -46,7 +49,7 @@ export function leaseThread(options: ThreadOptions): ThreadLease {
   return {
     options: shared.options,
     session: shared.session,
-    requests: shared.requests,
+    monitor: shared.monitor,
     first: running === undefined,
     release: () => {
       if (released) return;
@@ -54,6 +57,7 @@ export function leaseThread(options: ThreadOptions): ThreadLease {
       shared.holders -= 1;
       if (shared.holders > 0) return;
       if (mainGlobal[SHARED] === shared) delete mainGlobal[SHARED];
+      shared.monitor.stop();
       shared.session.stop();
     },
   };
@@ -66,16 +70,26 @@ export function leaseThread(options: ThreadOptions): ThreadLease {
 function createShared(options: ThreadOptions): Shared {
   const modules = loadModules();
   const session = new modules.session.RecorderSession(options);
-  const requests = new modules.requests.RequestMonitor({
-    maxSeries: options.maxSeries,
-    labels: requestLabels(session, options.maxSeries),
-  });
-  session.onCpu = (cpuNanos) => {
-    for (const [labels, nanos] of cpuNanos) {
-      requests.chargeCpu(labels?.['method'] ?? '', labels?.['route'] ?? NO_REQUEST, nanos / 1e6);
+  const labels = requestLabels(session, options.maxSeries);
+  const monitor = new modules.monitor.Monitor({ ...options, labels });
+  session.onHarvest = ({ cpuNanos, looks, toMicros }) => {
+    for (const [set, nanos] of cpuNanos) {
+      monitor.requests.chargeCpu(set?.['method'] ?? '', set?.['route'] ?? NO_REQUEST, nanos / 1e6);
     }
+    const toMonotonicMs = performance.now() - Date.now();
+    const monotonic = (micros: number): number => micros / 1000 + toMonotonicMs;
+    monitor.settle(
+      looks.map(({ timeMicros, labels: set }) => ({ timeMs: monotonic(timeMicros), owner: ownerOf(set) })),
+      monotonic(toMicros),
+    );
   };
-  return { options, session, requests, holders: 0 };
+  monitor.start();
+  return { options, session, monitor, holders: 0 };
+}
+
+/** The label sets of requests name the route; those that are made without one belong to no request. */
+function ownerOf(labels: LabelSet | undefined): RouteOwner | undefined {
+  return labels?.['route'] === undefined ? undefined : (labels as LabelSet & RouteOwner);
 }
 
 /** One label set per method and route, so that nothing is made per request. */
@@ -93,7 +107,12 @@ function requestLabels(session: RecorderSession, maxSets: number): RequestLabels
     }
     return labels;
   };
-  return { enter: (method, route) => session.labels?.enter(labelsOf(method, route)) };
+  return {
+    get always() {
+      return session.labels?.always ?? false;
+    },
+    enter: (method, route) => session.labels?.enter(labelsOf(method, route)),
+  };
 }
 
 /**
@@ -116,7 +135,7 @@ export function withLabels<T>(labels: Readonly<Record<string, string>>, callback
 
 interface Modules {
   session: Pick<typeof sessionModule, 'RecorderSession'>;
-  requests: Pick<typeof requestsModule, 'RequestMonitor'>;
+  monitor: Pick<typeof monitorModule, 'Monitor'>;
 }
 
 function loadModules(): Modules {
@@ -125,12 +144,12 @@ function loadModules(): Modules {
       const require = mainRealmRequire(__filename);
       return {
         session: require('./recorder/session.js') as typeof sessionModule,
-        requests: require('./monitor/requests.js') as typeof requestsModule,
+        monitor: require('./monitor/monitor.js') as typeof monitorModule,
       };
     } catch (error) {
       // Bundled or compiled in memory: there are no such files, and this realm's copies must do.
       if ((error as NodeJS.ErrnoException).code !== 'MODULE_NOT_FOUND') throw error;
     }
   }
-  return { session: { RecorderSession }, requests: { RequestMonitor } };
+  return { session: { RecorderSession }, monitor: { Monitor } };
 }

@@ -4,7 +4,18 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import onFinished from 'on-finished';
-import { knownMethod, SeriesTable, type RouteReport, type SeriesReport } from './series.js';
+import { channel } from 'node:diagnostics_channel';
+import type { EventLoopMonitor } from './event-loop.js';
+import type { Intervals } from './intervals.js';
+import type { RouteOwner, RunningRoutes } from './running-routes.js';
+import {
+  knownMethod,
+  SeriesTable,
+  type RouteReport,
+  type RouteSeries,
+  type Series,
+  type SeriesReport,
+} from './series.js';
 
 /** Route of a response that was given before any route was reached: a middleware answered. */
 export const UNROUTED = '(unrouted)';
@@ -17,6 +28,8 @@ export const NO_REQUEST = '(no request)';
 
 /** Labels the code that works on a request, from here on. */
 export interface RequestLabels {
+  /** Whether every look at the thread tells whose code ran. */
+  readonly always: boolean;
   enter(method: string, route: string): void;
 }
 
@@ -33,6 +46,10 @@ export interface RequestTiming {
   readonly statusCode: number | undefined;
   /** Whether the client went away before the response was complete. */
   readonly aborted: boolean;
+  /** How long the event loop was blocked while it was in flight, whoever blocked it; known some 60 ms after its end. */
+  readonly eventLoopBlockedMs: number | undefined;
+  /** How long garbage was collected while it was in flight; known some 60 ms after its end. */
+  readonly gcMs: number | undefined;
 }
 
 /** Names the route when the response is over, for frameworks that tell only then; undefined: none was reached. */
@@ -67,7 +84,28 @@ interface Timed {
   [TIMING]?: TrackedRequest;
 }
 
-class TrackedRequest implements RequestTiming {
+const requestChannel = channel('loopprof:request');
+
+/**
+ * Beats of the event loop's monitor between the end of a request and its settlement: collections are reported through two
+ * phases of the loop, and this many beats lie behind those.
+ */
+const BEATS_TO_SETTLE = 3;
+
+/** Requests that wait to be settled; past that they are settled with what is known. */
+const MAX_UNSETTLED = 100_000;
+
+interface RequestMonitorOptions {
+  maxSeries: number;
+  serverTiming: boolean;
+  labels: RequestLabels;
+  eventLoop: EventLoopMonitor;
+  /** When garbage was collected. */
+  collecting: Intervals;
+  running: RunningRoutes;
+}
+
+class TrackedRequest implements RequestTiming, RouteOwner {
   readonly method: string;
   route: string | undefined = undefined;
   readonly startedAtMs = performance.now();
@@ -75,8 +113,14 @@ class TrackedRequest implements RequestTiming {
   endedAtMs: number | undefined = undefined;
   statusCode: number | undefined = undefined;
   aborted = false;
+  eventLoopBlockedMs: number | undefined = undefined;
+  gcMs: number | undefined = undefined;
+  series: Series | undefined = undefined;
+  readonly blockedTotalAtStartMs: number;
+  readonly gcTotalAtStartMs: number;
   readonly monitor: RequestMonitor;
-  readonly req: IncomingMessage;
+  /** Let go at the end: what is remembered of a request must not keep all of it. */
+  req: IncomingMessage | undefined;
   readonly routeAtEnd: RouteAtEnd | undefined;
   readonly writeHead: (...args: unknown[]) => unknown;
 
@@ -87,6 +131,8 @@ class TrackedRequest implements RequestTiming {
   ) {
     this.method = knownMethod(req.method ?? '');
     this.monitor = monitor;
+    this.blockedTotalAtStartMs = monitor.options.eventLoop.blocked.totalMs;
+    this.gcTotalAtStartMs = monitor.options.collecting.totalMs;
     this.req = req;
     this.routeAtEnd = routeAtEnd;
     this.writeHead = (res as unknown as { writeHead: (...args: unknown[]) => unknown }).writeHead;
@@ -94,15 +140,16 @@ class TrackedRequest implements RequestTiming {
 }
 
 export class RequestMonitor {
+  readonly options: Readonly<RequestMonitorOptions>;
   readonly #series: SeriesTable;
   readonly #inFlight = new Set<TrackedRequest>();
   readonly #startedAtMs = performance.now();
+  readonly #listeners = new Set<(timing: RequestTiming) => void>();
+  #unsettled: TrackedRequest[][] = [[]];
 
-  readonly #labels: RequestLabels | undefined;
-
-  constructor({ maxSeries, labels }: { maxSeries: number; labels?: RequestLabels }) {
-    this.#series = new SeriesTable(maxSeries);
-    this.#labels = labels;
+  constructor(options: RequestMonitorOptions) {
+    this.options = options;
+    this.#series = new SeriesTable(options.maxSeries);
   }
 
   /** Begins to time a request, unless that is done already. */
@@ -114,13 +161,14 @@ export class RequestMonitor {
     res.writeHead = timedWriteHead as ServerResponse['writeHead'];
     this.#inFlight.add(tracked);
     onFinished(res, onResponseOver);
-    this.#labels?.enter(tracked.method, UNROUTED);
+    this.options.labels.enter(tracked.method, UNROUTED);
+    if (!this.options.labels.always) this.options.running.note(tracked.startedAtMs, tracked);
   }
 
   /** Notes which route a request has reached. */
   reach(tracked: TrackedRequest, route: string): void {
     tracked.route = route;
-    this.#labels?.enter(tracked.method, route);
+    this.options.labels.enter(tracked.method, route);
   }
 
   /** Charges CPU that was used for a route, or for no request. */
@@ -143,6 +191,66 @@ export class RequestMonitor {
     if (tracked.headersAtMs !== undefined)
       series.timeToHeaders.record(tracked.headersAtMs - tracked.startedAtMs);
     if (aborted) series.aborted += 1;
+    tracked.series = series;
+    tracked.req = undefined;
+    const ended = this.#unsettled.at(-1) as TrackedRequest[];
+    ended.push(tracked);
+    if (ended.length >= MAX_UNSETTLED)
+      this.#settleAll(this.#unsettled.splice(0, this.#unsettled.length, []).flat());
+  }
+
+  /** Called on every beat of the event loop's monitor: settles the requests that ended some beats ago. */
+  settle(): void {
+    this.#unsettled.push([]);
+    if (this.#unsettled.length > BEATS_TO_SETTLE)
+      this.#settleAll(this.#unsettled.shift() as TrackedRequest[]);
+  }
+
+  /** Calls `listener` with every request once it is settled; gives the way to stop that. */
+  subscribe(listener: (timing: RequestTiming) => void): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+
+  /** The response's head is being written. */
+  headers(tracked: TrackedRequest, res: ServerResponse): void {
+    if (tracked.headersAtMs !== undefined) return;
+    const nowMs = performance.now();
+    tracked.headersAtMs = nowMs;
+    const { labels, running, serverTiming, eventLoop, collecting } = this.options;
+    if (!labels.always) running.note(nowMs, tracked);
+    if (!serverTiming) return;
+    const { startedAtMs, blockedTotalAtStartMs, gcTotalAtStartMs } = tracked;
+    const loop = eventLoop.blockedSinceMs(startedAtMs, blockedTotalAtStartMs);
+    const gc = collecting.coveredMs(startedAtMs, nowMs, gcTotalAtStartMs);
+    res.appendHeader(
+      'Server-Timing',
+      `app;dur=${(nowMs - startedAtMs).toFixed(1)}, loop;desc="event loop blocked";dur=${loop.toFixed(1)}, gc;dur=${gc.toFixed(1)}`,
+    );
+  }
+
+  /** What is counted for a route whatever the status. */
+  route(method: string, route: string): RouteSeries {
+    return this.#series.route(method, route);
+  }
+
+  #settleAll(ended: readonly TrackedRequest[]): void {
+    const { eventLoop, collecting } = this.options;
+    for (const tracked of ended) {
+      const { startedAtMs, endedAtMs = startedAtMs, series } = tracked;
+      tracked.eventLoopBlockedMs = eventLoop.blocked.coveredMs(
+        startedAtMs,
+        endedAtMs,
+        tracked.blockedTotalAtStartMs,
+      );
+      tracked.gcMs = collecting.coveredMs(startedAtMs, endedAtMs, tracked.gcTotalAtStartMs);
+      if (series) {
+        series.eventLoopBlockedMs += tracked.eventLoopBlockedMs;
+        series.gcMs += tracked.gcMs;
+      }
+      for (const listener of this.#listeners) listener(tracked);
+      if (requestChannel.hasSubscribers) requestChannel.publish(tracked);
+    }
   }
 
   /** Leaves a request out of all counts: it was for ourselves. */
@@ -187,7 +295,11 @@ export function ignoreRequest(req: IncomingMessage): void {
 
 function timedWriteHead(this: ServerResponse & Timed, ...args: unknown[]): unknown {
   const tracked = this[TIMING] as TrackedRequest;
-  tracked.headersAtMs ??= performance.now();
+  try {
+    tracked.monitor.headers(tracked, this);
+  } catch {
+    // A header that cannot be added any more is not worth the response.
+  }
   return tracked.writeHead.apply(this, args);
 }
 
@@ -206,6 +318,6 @@ function onResponseOver(_error: Error | null, res: ServerResponse): void {
 
 function routeOf(tracked: TrackedRequest): string {
   const { routeAtEnd, req, statusCode } = tracked;
-  if (routeAtEnd) tracked.route = routeAtEnd(tracked, req);
+  if (routeAtEnd && req) tracked.route = routeAtEnd(tracked, req);
   return tracked.route ?? (statusCode === 404 ? UNMATCHED : UNROUTED);
 }

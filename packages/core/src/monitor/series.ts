@@ -37,6 +37,10 @@ export interface SeriesReport {
   readonly durationMs: LatencySummary;
   /** Time from the begin to the response's head. */
   readonly timeToHeadersMs: LatencySummary;
+  /** How long the event loop was blocked while these requests were in flight, whoever blocked it, summed over them. */
+  readonly eventLoopBlockedMs: number;
+  /** How long garbage was collected while these requests were in flight, summed over them. */
+  readonly gcMs: number;
 }
 
 export interface RouteReport {
@@ -44,10 +48,16 @@ export interface RouteReport {
   readonly route: string;
   /** CPU that the main thread used for it. */
   readonly cpuMs: number;
+  /** How long it blocked the event loop. Over all routes and `(no request)`: all the time it was blocked. */
+  readonly eventLoopBlockingOwnMs: number;
+  /** Garbage collection that ran while it did. Over all routes and `(no request)`: all there was. */
+  readonly gcOwnMs: number;
 }
 
-class Series {
+export class Series {
   aborted = 0;
+  eventLoopBlockedMs = 0;
+  gcMs = 0;
   readonly duration = new LatencyHistogram();
   readonly timeToHeaders = new LatencyHistogram();
 
@@ -59,6 +69,8 @@ class Series {
       aborted: this.aborted,
       durationMs,
       timeToHeadersMs: this.timeToHeaders.summary(),
+      eventLoopBlockedMs: this.eventLoopBlockedMs,
+      gcMs: this.gcMs,
     };
   }
 }
@@ -69,6 +81,8 @@ export class RouteSeries {
   readonly route: string;
   readonly byStatus: (Series | undefined)[] = [];
   cpuMs = 0;
+  eventLoopBlockingOwnMs = 0;
+  gcOwnMs = 0;
 
   constructor(method: string, route: string) {
     this.method = method;
@@ -115,7 +129,13 @@ export class SeriesTable {
   routeReport(): RouteReport[] {
     return [...this.#routes.values()]
       .flatMap((routes) => [...routes.values()])
-      .map(({ method, route, cpuMs }) => ({ method, route, cpuMs }))
+      .map(({ method, route, cpuMs, eventLoopBlockingOwnMs, gcOwnMs }) => ({
+        method,
+        route,
+        cpuMs,
+        eventLoopBlockingOwnMs,
+        gcOwnMs,
+      }))
       .sort((a, b) => b.cpuMs - a.cpuMs);
   }
 

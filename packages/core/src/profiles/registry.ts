@@ -1,8 +1,8 @@
 import { cpuProfile } from './cpu.js';
+import { counterDocuments } from './counters.js';
 import type { JsonDocument } from './document.js';
 import { heapProfile } from './heap.js';
 import type { Profile } from './profile.js';
-import { requestsDocument } from './requests.js';
 import type { ProfileSources } from './sources.js';
 
 /** The profiles by name, and the JSON documents beside them, in the order of the index page. */
@@ -31,5 +31,5 @@ export class ProfileRegistry {
 }
 
 export function createRegistry(sources: ProfileSources): ProfileRegistry {
-  return new ProfileRegistry([cpuProfile(sources), heapProfile(sources)], [requestsDocument(sources)]);
+  return new ProfileRegistry([cpuProfile(sources), heapProfile(sources)], counterDocuments(sources));
 }

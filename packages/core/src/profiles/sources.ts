@@ -1,4 +1,4 @@
-import type { RequestMonitor } from '../monitor/requests.js';
+import type { Monitor } from '../monitor/monitor.js';
 import type { HeapRecorder } from '../recorder/heap-recorder.js';
 import type { Recorder } from '../recorder/recorder.js';
 import type { Symbolizer } from '../symbols/symbolizer.js';
@@ -7,7 +7,7 @@ import type { Symbolizer } from '../symbols/symbolizer.js';
 export interface ProfileSources {
   recorder(): Recorder;
   heapRecorder(): HeapRecorder;
-  requests(): RequestMonitor;
+  monitor(): Monitor;
   readonly symbolizer: Symbolizer;
   /** Stands for the program in pprof's header. */
   readonly mappingFile: string;

@@ -1,9 +1,9 @@
 /** The engine and the two recorders of one thread, started and stopped together. */
-import type { Engine, LabelSet, LabelTrack } from '../engine/engine.js';
+import type { Engine, LabelTrack } from '../engine/engine.js';
 import { selectEngine, type EngineName } from '../engine/select.js';
 import { isLoopprofError, LoopprofError, messageOf } from '../errors.js';
 import { mainProcess } from '../realm.js';
-import { cpuByLabels } from './cpu-by-labels.js';
+import { summarize, type HarvestSummary } from './harvest-summary.js';
 import { HeapRecorder } from './heap-recorder.js';
 import { LabelSets } from './label-sets.js';
 import { Recorder } from './recorder.js';
@@ -21,8 +21,8 @@ export class RecorderSession {
   readonly options: Readonly<SessionOptions>;
   /** Told about failures that nobody waits for. */
   onFailure: (error: LoopprofError) => void = () => {};
-  /** Told of the CPU of every harvest, by the labels it was used under. */
-  onCpu: (cpuNanos: ReadonlyMap<LabelSet | undefined, number>) => void = () => {};
+  /** Told of every harvest. */
+  onHarvest: (summary: HarvestSummary) => void = () => {};
   readonly #engine: Engine | LoopprofError;
   #recorder: Recorder | LoopprofError;
   #heapRecorder: HeapRecorder | LoopprofError;
@@ -53,7 +53,7 @@ export class RecorderSession {
           cpuSampleIntervalMicros: this.options.cpuSampleIntervalMicros,
           windowMs: this.options.windowMs,
           labels: this.options.labels,
-          onHarvest: (chunk) => this.onCpu(cpuByLabels(chunk, this.options.cpuSampleIntervalMicros)),
+          onHarvest: (chunk) => this.onHarvest(summarize(chunk, this.options.cpuSampleIntervalMicros)),
           onFailure: (error) => this.#onCpuFailure(error),
         });
         recorder.start();
@@ -73,6 +73,11 @@ export class RecorderSession {
   recorder(): Recorder {
     if (isLoopprofError(this.#recorder)) throw this.#recorder;
     return this.#recorder;
+  }
+
+  /** Takes in what was sampled up to now, if anything is sampled. */
+  harvest(): void {
+    if (!isLoopprofError(this.#recorder)) this.#recorder.harvest();
   }
 
   /** How code gets labels onto its samples; undefined where samples carry none. */

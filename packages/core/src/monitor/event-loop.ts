@@ -1,0 +1,101 @@
+import { Intervals } from './intervals.js';
+import { LatencyHistogram } from './latency-histogram.js';
+
+/** Distance of the heartbeats. */
+const BEAT_MS = 20;
+
+/** A beat that is late by more than this found the loop blocked; less is the timers' and the scheduler's own imprecision. */
+const LATE_MS = 10;
+
+/** Readings of the utilisation are kept this far apart, and this many of them. */
+const READING_EVERY_MS = 1000;
+const READINGS = 11;
+
+export interface EventLoopDelay {
+  readonly meanMs: number;
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+  readonly maxMs: number;
+}
+
+/** Told of every stretch in which the loop was blocked; times are `performance.now()`. */
+export type BlockedListener = (startMs: number, endMs: number) => void;
+
+/** Watches the event loop from inside it: how late its timers are, when it was blocked, how much of the time it is busy. */
+export class EventLoopMonitor {
+  /** When the loop was blocked. */
+  readonly blocked = new Intervals();
+  readonly #listeners: { onBlocked: BlockedListener; onBeat: () => void };
+  readonly #delay = new LatencyHistogram();
+  #readings: { idleMs: number; activeMs: number }[] = [];
+  #timer: NodeJS.Timeout | undefined;
+  #beatAtMs = 0;
+  #idleMs = 0;
+  #readingAtMs = 0;
+
+  constructor(listeners: { onBlocked: BlockedListener; onBeat: () => void }) {
+    this.#listeners = listeners;
+  }
+
+  start(): void {
+    this.#beatAtMs = this.#readingAtMs = performance.now();
+    this.#idleMs = performance.nodeTiming.idleTime;
+    this.#readings = [this.#reading()];
+    this.#timer = setInterval(() => this.#beat(), BEAT_MS);
+    this.#timer.unref();
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+
+  /** How late timers were, without the time they were set to. */
+  get delay(): EventLoopDelay {
+    const { count, sumMs, p50Ms, p99Ms, maxMs } = this.#delay.summary();
+    return { meanMs: count > 0 ? sumMs / count : 0, p50Ms, p99Ms, maxMs };
+  }
+
+  /** Share of the last ten seconds in which the loop was not waiting; since the start before that. */
+  get utilization(): number {
+    const from = this.#readings[0];
+    const to = this.#reading();
+    const activeMs = to.activeMs - (from?.activeMs ?? 0);
+    const idleMs = to.idleMs - (from?.idleMs ?? 0);
+    return activeMs + idleMs > 0 ? activeMs / (activeMs + idleMs) : 0;
+  }
+
+  /** How long it was blocked in [fromMs, now), what is blocking it now included. */
+  blockedSinceMs(fromMs: number, totalAtFromMs: number): number {
+    const nowMs = performance.now();
+    const past = this.blocked.coveredMs(fromMs, nowMs, totalAtFromMs);
+    if (nowMs - this.#beatAtMs - BEAT_MS <= LATE_MS) return past;
+    const busyMs = nowMs - this.#beatAtMs - (performance.nodeTiming.idleTime - this.#idleMs);
+    return past + Math.min(busyMs, nowMs - fromMs);
+  }
+
+  #beat(): void {
+    const nowMs = performance.now();
+    const idleMs = performance.nodeTiming.idleTime;
+    const gapMs = nowMs - this.#beatAtMs;
+    const busyMs = Math.max(0, gapMs - (idleMs - this.#idleMs));
+    this.#beatAtMs = nowMs;
+    this.#idleMs = idleMs;
+    const lateMs = Math.max(0, gapMs - BEAT_MS);
+    this.#delay.record(lateMs);
+    if (lateMs > LATE_MS && busyMs > LATE_MS) {
+      this.blocked.add(nowMs - busyMs, nowMs);
+      this.#listeners.onBlocked(nowMs - busyMs, nowMs);
+    }
+    if (nowMs - this.#readingAtMs >= READING_EVERY_MS) {
+      this.#readingAtMs = nowMs;
+      this.#readings.push(this.#reading());
+      if (this.#readings.length > READINGS) this.#readings.shift();
+    }
+    this.#listeners.onBeat();
+  }
+
+  #reading(): { idleMs: number; activeMs: number } {
+    const { idle, active } = performance.eventLoopUtilization();
+    return { idleMs: idle, activeMs: active };
+  }
+}

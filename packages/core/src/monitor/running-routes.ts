@@ -1,0 +1,113 @@
+/** Which route held the thread during a stretch of time. */
+
+/** A look at the thread, as far as routes are concerned. Times are `performance.now()`. */
+export interface RouteLook {
+  readonly timeMs: number;
+  /** Undefined where the code that ran was labelled with none. */
+  readonly owner: RouteOwner | undefined;
+}
+
+export interface RouteOwner {
+  readonly method: string;
+  readonly route: string | undefined;
+}
+
+interface Stretch {
+  readonly startMs: number;
+  readonly endMs: number;
+  charge(owner: RouteOwner | undefined, durationMs: number): void;
+  readonly durationMs: number;
+}
+
+/** Looks come every 10 ms: one that lies this close to a short stretch saw the turn it was in. */
+const NEAR_MS = 12;
+
+/** Stretches that wait for the looks of their time; more than this are charged without them. */
+const MAX_WAITING = 10_000;
+
+/** Requests of which is remembered when they were worked on. */
+const MAX_EVENTS = 4096;
+
+/**
+ * RunningRoutes charges stretches of time to routes. Labelled looks at the thread tell who ran, but they arrive with the next
+ * harvest, so stretches wait for it. Where looks carry no labels, the request that was begun last, or whose response was, before
+ * the longest silence in the stretch is held to have caused it, unless the event loop has turned since.
+ */
+export class RunningRoutes {
+  #waiting: Stretch[] = [];
+  #events: { timeMs: number; owner: RouteOwner | undefined }[] = [];
+
+  /** Notes that a request was worked on at this time; without an owner, that the event loop was at none of them. */
+  note(timeMs: number, owner?: RouteOwner): void {
+    this.#events.push({ timeMs, owner });
+    if (this.#events.length >= 2 * MAX_EVENTS) this.#events = this.#events.slice(-MAX_EVENTS);
+  }
+
+  /** Charges a stretch as soon as it is known who ran. */
+  add(stretch: Stretch): void {
+    this.#waiting.push(stretch);
+    if (this.#waiting.length > MAX_WAITING) this.settle([], Infinity);
+  }
+
+  /** Charges the stretches that ended before `untilMs` by these looks, which are in the order of time. */
+  settle(looks: readonly RouteLook[], untilMs: number): void {
+    const labelled = looks.some(({ owner }) => owner !== undefined);
+    const still: Stretch[] = [];
+    for (const stretch of this.#waiting) {
+      if (stretch.endMs > untilMs) still.push(stretch);
+      else {
+        const seen = labelled ? byLooks(looks, stretch) : undefined;
+        stretch.charge(seen ? seen.owner : this.#byEvents(stretch), stretch.durationMs);
+      }
+    }
+    this.#waiting = still;
+  }
+
+  #byEvents({ startMs, endMs }: Stretch): RouteOwner | undefined {
+    let longestMs = -1;
+    let owner: RouteOwner | undefined;
+    let next = endMs;
+    for (let index = firstAfter(this.#events, endMs) - 1; index >= 0; index--) {
+      const event = this.#events[index] as { timeMs: number; owner: RouteOwner | undefined };
+      const silenceMs = next - Math.max(event.timeMs, startMs);
+      if (silenceMs > longestMs) {
+        longestMs = silenceMs;
+        ({ owner } = event);
+      }
+      if (event.timeMs <= startMs) break;
+      next = event.timeMs;
+    }
+    return owner;
+  }
+}
+
+/** The owner of most looks in the stretch; of the nearest one where none lies in it; undefined when there is no look near. */
+function byLooks(
+  looks: readonly RouteLook[],
+  { startMs, endMs }: Stretch,
+): { owner: RouteOwner | undefined } | undefined {
+  const counts = new Map<RouteOwner | undefined, number>();
+  let nearest: RouteLook | undefined;
+  let nearestMs = NEAR_MS;
+  for (let index = Math.max(0, firstAfter(looks, startMs - NEAR_MS) - 1); index < looks.length; index++) {
+    const look = looks[index] as RouteLook;
+    if (look.timeMs > endMs + NEAR_MS) break;
+    const awayMs = Math.max(0, startMs - look.timeMs, look.timeMs - endMs);
+    if (awayMs === 0) counts.set(look.owner, (counts.get(look.owner) ?? 0) + 1);
+    else if (awayMs < nearestMs) [nearest, nearestMs] = [look, awayMs];
+  }
+  const [most] = [...counts].sort((a, b) => b[1] - a[1]);
+  return most ? { owner: most[0] } : nearest;
+}
+
+/** Index of the first item later than that. */
+function firstAfter(items: readonly { timeMs: number }[], timeMs: number): number {
+  let low = 0;
+  let high = items.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((items[middle] as { timeMs: number }).timeMs > timeMs) high = middle;
+    else low = middle + 1;
+  }
+  return low;
+}

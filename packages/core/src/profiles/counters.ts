@@ -1,0 +1,28 @@
+import { runtimeReport } from '../monitor/runtime.js';
+import type { JsonDocument } from './document.js';
+import type { ProfileSources } from './sources.js';
+
+/** The counters that are served as JSON. */
+export function counterDocuments(sources: ProfileSources): JsonDocument[] {
+  return [
+    {
+      name: 'requests',
+      description:
+        'Requests by method, route and status class: how many, how slow (percentiles and OpenTelemetry buckets, in ms), how many ' +
+        'were aborted, how long the event loop was blocked under them, those in flight; and per route its CPU, the blocking and ' +
+        'the garbage collection it caused. As JSON.',
+      read: () => sources.monitor().requestsReport(),
+    },
+    {
+      name: 'gc',
+      description: 'Every garbage collection by kind: how many, how long. As JSON.',
+      read: () => sources.monitor().gcReport(),
+    },
+    {
+      name: 'runtime',
+      description:
+        'The process in numbers: memory, event-loop utilisation and delay, and what blocked the loop last. As JSON.',
+      read: () => runtimeReport(sources.monitor()),
+    },
+  ];
+}
