@@ -1,0 +1,80 @@
+import { RunningRoutes, type RouteLook, type RouteOwner } from '../../src/monitor/running-routes.js';
+
+const A: RouteOwner = { method: 'GET', route: '/a' };
+const B: RouteOwner = { method: 'GET', route: '/b' };
+
+function looks(...entries: [number, RouteOwner | undefined][]): RouteLook[] {
+  return entries.map(([timeMs, owner]) => ({ timeMs, owner }));
+}
+
+/** Charges one stretch and gives who paid. */
+function payerOf(
+  [startMs, endMs]: [number, number],
+  { seen = [], worked = [] }: { seen?: RouteLook[]; worked?: [number, RouteOwner?][] },
+): RouteOwner | undefined | 'nobody' {
+  const running = new RunningRoutes();
+  for (const [timeMs, owner] of worked) running.note(timeMs, owner);
+  let payer: RouteOwner | undefined | 'nobody' = 'nobody';
+  running.add({ startMs, endMs, durationMs: endMs - startMs, charge: (owner) => (payer = owner) });
+  running.settle(seen, Infinity);
+  return payer;
+}
+
+describe('RunningRoutes by labelled looks', () => {
+  it('charges whoever most looks in the stretch saw', () => {
+    const seen = looks([5, B], [101, A], [111, B], [121, A], [205, B]);
+    expect(payerOf([100, 200], { seen })).toBe(A);
+  });
+
+  it('charges a stretch that no look hit to the nearest one', () => {
+    const seen = looks([90, B], [97, A], [109, B]);
+    expect(payerOf([100, 101], { seen })).toBe(A);
+  });
+
+  it('charges no request where the looks saw none', () => {
+    const seen = looks([50, A], [101, undefined], [111, undefined], [121, A]);
+    expect(payerOf([100, 130], { seen, worked: [[99, B]] })).toBeUndefined();
+  });
+
+  it('waits for the harvest that covers the stretch', () => {
+    const running = new RunningRoutes();
+    const paid: (RouteOwner | undefined)[] = [];
+    running.add({ startMs: 100, endMs: 150, durationMs: 50, charge: (owner) => paid.push(owner) });
+    running.settle(looks([90, B]), 120);
+    expect(paid).toEqual([]);
+    running.settle(looks([125, A], [135, A]), 200);
+    expect(paid).toEqual([A]);
+    running.settle(looks([225, B]), 300);
+    expect(paid).toEqual([A]);
+  });
+});
+
+describe('RunningRoutes without labels', () => {
+  it('charges the request begun last before the longest silence', () => {
+    const worked: [number, RouteOwner?][] = [
+      [99, A],
+      [100.5, B],
+      [190, A],
+    ];
+    expect(payerOf([100, 200], { worked })).toBe(B);
+  });
+
+  it('charges the request that was begun just before the stretch', () => {
+    expect(payerOf([105, 106], { worked: [[60], [100, A]] })).toBe(A);
+  });
+
+  it('charges no request when the event loop has turned since', () => {
+    expect(payerOf([105, 106], { worked: [[60, A], [100]] })).toBeUndefined();
+    expect(payerOf([105, 106], {})).toBeUndefined();
+  });
+});
+
+it('charges every stretch exactly once, however many there are', () => {
+  const running = new RunningRoutes();
+  let sum = 0;
+  for (let n = 0; n < 25_000; n++) {
+    running.add({ startMs: n, endMs: n + 0.5, durationMs: 0.5, charge: (_owner, ms) => (sum += ms) });
+  }
+  running.settle([], Infinity);
+  expect(sum).toBe(12_500);
+});
