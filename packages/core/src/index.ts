@@ -3,7 +3,7 @@
  * framework; importing it starts nothing.
  */
 export { Profiler } from './profiler.js';
-export type { ProfilerEvents } from './profiler.js';
+export type { HandlerAccess, ProfilerEvents } from './profiler.js';
 export { getProfiler } from './get-profiler.js';
 export { defaultProfilerConfig } from './config.js';
 export type { Access, AccessRequest, EngineName, ProfilerConfig } from './config.js';

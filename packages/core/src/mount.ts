@@ -23,10 +23,16 @@ export interface Mount {
   readonly handler: PprofHandler;
 }
 
-/** The profiler and handler for these options. `access` holds for this mount alone. */
+/**
+ * The profiler and handler for these options. `access` holds for this mount alone: what one app opens must not open another that
+ * shares the profiler.
+ */
 export function createMount({ profiler: given, logger, ...config }: MountOptions): Mount {
   const profiler = given ?? getProfiler(config, logger);
-  return { profiler, handler: profiler.createHandler({ access: config.access }) };
+  return {
+    profiler,
+    handler: profiler.createHandler({ access: config.access, inheritAccess: given !== undefined }),
+  };
 }
 
 /** Refuses a mount path that is not `/like/this`; throws LOOPPROF_INVALID_CONFIG. */

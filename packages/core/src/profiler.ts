@@ -14,6 +14,13 @@ import { mainProcess } from './realm.js';
 import { leaseThread, type ThreadLease, type ThreadOptions } from './shared.js';
 import { Symbolizer } from './symbols/symbolizer.js';
 
+/** Who may read at one mount. */
+export interface HandlerAccess {
+  access?: Access | undefined;
+  /** @default true */
+  inheritAccess?: boolean;
+}
+
 /** Events of a Profiler, with what its listeners are given. */
 export interface ProfilerEvents {
   /** A request took `slowRequestMs` or longer. Emitted some 60 ms after its end, when all that is known of it is known. */
@@ -52,6 +59,7 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
   #serverProblem: LoopprofError | undefined;
   #unsubscribe: (() => void) | undefined;
   #refusedConfig: LoopprofError | undefined;
+  #toldAboutAccess = false;
 
   /**
    * @param config Fields that differ from `defaultProfilerConfig()`; checked by `start()`.
@@ -119,11 +127,11 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
   /**
    * Gives the framework-free handler for routes mounted in an app. Adapters use it; with plain `node:http` use `servePprof()`.
    *
-   * @param access Who may read here. Without it the profiler's `access` holds, and while that is not written out either, routes
-   * are closed when `NODE_ENV` is `production`.
+   * @param access Who may read here. Without it the profiler's `access` holds, unless `inheritAccess` is false, and while that is
+   * not written out either, routes are closed when `NODE_ENV` is `production`.
    */
-  createHandler({ access }: { access?: Access | undefined } = {}): PprofHandler {
-    return this.#handlerWith((request) => this.#mountedAccess(access)(request));
+  createHandler({ access, inheritAccess = true }: HandlerAccess = {}): PprofHandler {
+    return this.#handlerWith((request) => this.#mountedAccess(access, inheritAccess)(request));
   }
 
   /**
@@ -146,10 +154,21 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
   }
 
   /** Also answers for a refused configuration: its error is for those who may read, by the safest rule. */
-  #mountedAccess(access: Access | undefined): AccessCheck {
+  #mountedAccess(access: Access | undefined, inheritAccess: boolean): AccessCheck {
     if (access !== undefined) return mountedAccess(resolveConfig({ access }).access, { writtenOut: true });
-    const config = this.#config;
-    return mountedAccess(config?.access ?? 'loopback', { writtenOut: config?.given.has('access') ?? false });
+    const config = inheritAccess ? this.#config : undefined;
+    const writtenOut = config?.given.has('access') ?? false;
+    if (!writtenOut) this.#tellAboutAccess();
+    return mountedAccess(config?.access ?? 'loopback', { writtenOut });
+  }
+
+  #tellAboutAccess(): void {
+    if (this.#toldAboutAccess) return;
+    this.#toldAboutAccess = true;
+    this.#logger.info(
+      {},
+      "loopprof: `access` is not written out: the routes mounted in this app answer this machine only, a proxy on it that adds no header included, and nobody when NODE_ENV is production. Set access: 'loopback', { token } or { authorize }.",
+    );
   }
 
   #handlerWith(checkAccess: AccessCheck): PprofHandler {
