@@ -28,19 +28,26 @@ function start(file: string, { args = [], nodeArgs = [], env = {}, cwd }: RunOpt
   });
 }
 
-/** Runs a program to its own end. */
+/** No program may outlive the test that has given up on it (testTimeout in jest.config.js). */
+const LONGEST_RUN_MS = 55_000;
+
+/** Runs a program to its own end; one that does not come to it is killed. */
 export async function runToEnd(file: string, options: RunOptions = {}): Promise<Exit> {
   const child = start(file, options);
+  const killer = setTimeout(() => child.kill('SIGKILL'), LONGEST_RUN_MS);
   let stdout = '';
   let stderr = '';
   child.stdout?.on('data', (chunk) => (stdout += String(chunk)));
   child.stderr?.on('data', (chunk) => (stderr += String(chunk)));
   const [code, signal] = (await once(child, 'close')) as [number | null, NodeJS.Signals | null];
+  clearTimeout(killer);
   return { code, signal, stdout, stderr };
 }
 
 export interface Service {
-  /** First line the program printed: its URL. */
+  /** First line the program printed. */
+  line: string;
+  /** The first URL in it, without a slash at its end. */
   url: string;
   child: ChildProcess;
   /** What it wrote to stderr so far. */
@@ -54,14 +61,15 @@ export async function startService(file: string, options: RunOptions = {}): Prom
   let stderr = '';
   child.stderr?.on('data', (chunk) => (stderr += String(chunk)));
   const lines = createInterface({ input: child.stdout as NodeJS.ReadableStream });
-  const url = await new Promise<string>((resolve, reject) => {
+  const line = await new Promise<string>((resolve, reject) => {
     lines.once('line', resolve);
     child.once('exit', (code) =>
       reject(new Error(`${file} ended with ${code} before it was ready:\n${stderr}`)),
     );
   });
   return {
-    url: /https?:\/\/\S+/.exec(url)?.[0].replace(/\/$/, '') ?? url,
+    line,
+    url: /https?:\/\/\S+/.exec(line)?.[0].replace(/\/$/, '') ?? line,
     child,
     stderr: () => stderr,
     stop: async () => {

@@ -7,13 +7,16 @@ it('exports these names and no other', () => {
      "Profiler",
      "answerPprof",
      "checkMountPath",
+     "createMount",
      "defaultProfilerConfig",
      "getProfiler",
+     "getRequestTiming",
      "isLoopprofError",
-     "mountHandler",
      "pathBelow",
      "pathOf",
      "servePprof",
+     "setRequestRoute",
+     "withLabels",
    ]
   `);
 });

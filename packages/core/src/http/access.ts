@@ -60,12 +60,12 @@ function checkLoopback({ remoteAddress, headers }: PprofRequest): void {
   if (forwarded) throw forbidden(`closed: the request came through a proxy. ${hint}`);
   const host = headers['host'];
   if (typeof host !== 'string' || !isLocalHost(host)) {
-    throw forbidden('closed: the Host header must be an IP address or exactly localhost.');
+    throw forbidden(`closed: the Host header must be an IP address or exactly localhost. ${hint}`);
   }
   const site = headers['sec-fetch-site'];
   const foreignSite = site !== undefined && site !== 'none' && site !== 'same-origin';
   if (foreignSite || !isOwnOrigin(headers['origin'], host)) {
-    throw forbidden("closed: the request was sent by another site's page.");
+    throw forbidden(`closed: the request was sent by another site's page. ${hint}`);
   }
 }
 
