@@ -215,7 +215,10 @@ export function resolveConfig(given: Partial<ProfilerConfig> = {}): ResolvedConf
       throw invalid(
         `Unknown configuration field \`${field}\`. Fields are: ${Object.keys(RULES).join(', ')}.`,
       );
-    if (!rule.meets(value)) throw invalid(`\`${field}\` must be ${rule.text}, got ${shown(value)}.`);
+    if (!rule.meets(value))
+      throw invalid(
+        `\`${field}\` must be ${rule.text}, got ${rule === ACCESS ? withoutSecrets(value) : shown(value)}.`,
+      );
     config[field] = value;
     fields.add(field as keyof ProfilerConfig);
   }
@@ -234,7 +237,12 @@ function invalid(message: string): LoopprofError {
   return new LoopprofError('LOOPPROF_INVALID_CONFIG', message);
 }
 
-/** A value for an error message; secrets are not repeated. */
+/** The same for a value that may hold a token. */
+function withoutSecrets(value: unknown): string {
+  return typeof value === 'string' || typeof value === 'function' ? `a ${typeof value}` : shown(value);
+}
+
+/** A value for an error message. */
 function shown(value: unknown): string {
   if (typeof value === 'string') return `'${value}' (string)`;
   if (typeof value === 'object' && value !== null)

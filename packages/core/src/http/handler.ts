@@ -7,7 +7,7 @@ import type { Profile } from '../profiles/profile.js';
 import type { ProfileRegistry } from '../profiles/registry.js';
 import type { AccessCheck } from './access.js';
 import { INDEX_CSP, indexPage } from './index-page.js';
-import type { PprofHandler, PprofRequest, PprofResponse } from './message.js';
+import { COMMON_HEADERS, type PprofHandler, type PprofRequest, type PprofResponse } from './message.js';
 import { parseCapture } from './params.js';
 
 export interface HandlerOptions {
@@ -23,8 +23,6 @@ export interface HandlerOptions {
 }
 
 const TEXT = 'text/plain; charset=utf-8';
-
-const COMMON_HEADERS = { 'X-Content-Type-Options': 'nosniff', 'Cache-Control': 'no-store' };
 
 export function createHandler(options: HandlerOptions): PprofHandler {
   return async (request) => {

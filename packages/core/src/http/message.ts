@@ -19,3 +19,6 @@ export interface PprofResponse {
 
 /** Answers a request; never rejects. */
 export type PprofHandler = (request: PprofRequest) => Promise<PprofResponse>;
+
+/** On every answer: nothing of a process's inside belongs in a cache, and no browser may guess what it is. */
+export const COMMON_HEADERS = { 'X-Content-Type-Options': 'nosniff', 'Cache-Control': 'no-store' };

@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 import { parseAddress } from '../config.js';
 import { LoopprofError, messageOf } from '../errors.js';
-import type { PprofHandler, PprofResponse } from './message.js';
+import { COMMON_HEADERS, type PprofHandler, type PprofResponse } from './message.js';
 
 /** Where the standalone server serves, as Go's default mux does. */
 export const STANDALONE_PATH = '/debug/pprof';
@@ -93,13 +93,12 @@ export async function startStandaloneServer(
     const path = pathBelow(pathname, STANDALONE_PATH);
     if (path !== undefined) {
       void serveNodeRequest(handler, { req, res }, { path, url });
-    } else if (pathname === '/') {
-      res.writeHead(302, { Location: `${STANDALONE_PATH.slice(1)}/` });
-      res.end();
-    } else {
-      res.writeHead(404, { 'Content-Type': 'text/plain; charset=utf-8' });
-      res.end(`404 page not found: everything here is below ${STANDALONE_PATH}/\n`);
+      return;
     }
+    const headers = { ...COMMON_HEADERS, 'Content-Type': 'text/plain; charset=utf-8' };
+    if (pathname === '/') res.writeHead(302, { ...headers, Location: `${STANDALONE_PATH.slice(1)}/` });
+    else res.writeHead(404, headers);
+    res.end(`Everything here is below ${STANDALONE_PATH}/\n`);
   });
   // An idle scraper's connection must not keep the host's process alive.
   server.on('connection', (socket) => socket.unref());

@@ -1,4 +1,3 @@
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { constants, gzip } from 'node:zlib';
 import { Profile, StringTable, type FunctionInput, type LocationInput, type SampleInput } from 'pprof-format';
@@ -7,15 +6,18 @@ import type { PprofFrame, PprofSample, ProfileData, ValueType } from './profile-
 
 const gzipAsync = promisify(gzip);
 
-/** Samples converted between two turns of the event loop. */
-const SAMPLES_PER_TURN = 200;
+/** Samples converted between two breaths. */
+const SAMPLES_PER_PIECE = 50;
 
-/** Gives the gzip'd `profile.proto` of a profile. Yields to the event loop while it works; the compression runs off it. */
-export async function encodeProfile(data: ProfileData, mappingFile: string): Promise<Uint8Array> {
+/** Gives the gzip'd `profile.proto` of a profile. `breathe` is awaited between pieces; the compression runs off the event loop. */
+export async function encodeProfile(
+  data: ProfileData,
+  { mappingFile, breathe }: { mappingFile: string; breathe: () => Promise<void> },
+): Promise<Uint8Array> {
   const builder = new ProfileBuilder(data, mappingFile);
-  for (let start = 0; start < data.samples.length; start += SAMPLES_PER_TURN) {
-    builder.add(data.samples.slice(start, start + SAMPLES_PER_TURN));
-    await nextTurn(undefined, { ref: false });
+  for (let start = 0; start < data.samples.length; start += SAMPLES_PER_PIECE) {
+    builder.add(data.samples.slice(start, start + SAMPLES_PER_PIECE));
+    await breathe();
   }
   const bytes = await builder.build().encodeAsync();
   return gzipAsync(bytes, { level: constants.Z_BEST_SPEED });

@@ -41,7 +41,7 @@ export function heapText(data: ProfileData, stats: HeapStats): string {
     sizeBytes += bytes;
     records.push(`${count}: ${bytes} [${count}: ${bytes}] @ ${stack.map(address).join(' ')}`);
     for (const frame of stack)
-      records.push(`#\t${address(frame)}\t${frame.name}\t${frame.file}:${frame.line}`);
+      records.push(oneLine(`#\t${address(frame)}\t${frame.name}\t${frame.file}:${frame.line}`));
     records.push('');
   }
   return [
@@ -54,7 +54,12 @@ export function heapText(data: ProfileData, stats: HeapStats): string {
     `# External = ${stats.externalBytes}`,
     `# ArrayBuffers = ${stats.arrayBuffersBytes}`,
     `# RSS = ${stats.rssBytes}`,
-    ...data.comments.map((comment) => `# ${comment}`),
+    ...data.comments.map((comment) => oneLine(`# ${comment}`)),
     '',
   ].join('\n');
+}
+
+/** Names of functions and files may hold line breaks, behind which anything could stand that looks like a record. */
+function oneLine(text: string): string {
+  return text.replace(/[\r\n\u2028\u2029]+/g, ' ');
 }

@@ -3,6 +3,7 @@ import type { ProfileData } from '../pprof/profile-data.js';
 import { cpuStacksOf } from '../recorder/cpu-stacks.js';
 import type { SampleWindow } from '../recorder/recorder.js';
 import { LoopprofError } from '../errors.js';
+import { createPacer, type Breathe } from './pacer.js';
 import type { Capture, CaptureRequest, Profile } from './profile.js';
 import type { ProfileSources } from './sources.js';
 
@@ -26,13 +27,23 @@ export function cpuProfile(sources: ProfileSources): Profile {
 async function captureCpu(sources: ProfileSources, { window, signal }: CaptureRequest): Promise<Capture> {
   if (!window) throw new LoopprofError('LOOPPROF_INTERNAL', 'A CPU profile needs a window.');
   const samples = await sources.recorder().window(window.fromMicros, window.toMicros, signal);
-  const data = await cpuProfileData(samples, sources);
-  return { body: await encodeProfile(data, sources.mappingFile), notes: data.comments };
+  const breathe = createPacer();
+  const data = await cpuProfileData(samples, { symbolizer: sources.symbolizer, breathe });
+  return {
+    body: await encodeProfile(data, { mappingFile: sources.mappingFile, breathe }),
+    notes: data.comments,
+  };
 }
 
-async function cpuProfileData(window: SampleWindow, { symbolizer }: ProfileSources): Promise<ProfileData> {
-  const stacks = await cpuStacksOf(window);
-  const shown = await symbolizer.symbolize(stacks.map(({ frames }) => frames));
+async function cpuProfileData(
+  window: SampleWindow,
+  { symbolizer, breathe }: { symbolizer: ProfileSources['symbolizer']; breathe: Breathe },
+): Promise<ProfileData> {
+  const stacks = await cpuStacksOf(window, breathe);
+  const shown = await symbolizer.symbolize(
+    stacks.map(({ frames }) => frames),
+    breathe,
+  );
   return {
     sampleTypes: [
       { type: 'samples', unit: 'count' },

@@ -7,6 +7,7 @@ import type { ProfileData } from '../pprof/profile-data.js';
 import { pseudoFrame } from '../recorder/frames.js';
 import { collectGarbage } from '../recorder/garbage.js';
 import type { HeapStack } from '../recorder/heap-recorder.js';
+import { createPacer, type Breathe } from './pacer.js';
 import type { Capture, CaptureRequest, Profile } from './profile.js';
 import type { ProfileSources } from './sources.js';
 
@@ -34,17 +35,18 @@ export function heapProfile(sources: ProfileSources): Profile {
 }
 
 async function captureHeap(sources: ProfileSources, request: CaptureRequest): Promise<Capture> {
+  const breathe = createPacer();
+  const encode = (data: ProfileData) => encodeProfile(data, { mappingFile: sources.mappingFile, breathe });
   if (request.deltaMs !== undefined) {
-    const before = await heapProfileData(sources);
+    const before = await heapProfileData(sources, breathe);
     await abortableSleep(request.deltaMs, request.signal);
-    const after = await heapProfileData(sources);
+    const after = await heapProfileData(sources, breathe);
     const data = diffProfiles(before, after);
-    return { body: await encodeProfile(data, sources.mappingFile), notes: data.comments };
+    return { body: await encode(data), notes: data.comments };
   }
   if (request.gc) collectGarbage();
-  const data = await heapProfileData(sources);
-  if (request.debug === 0)
-    return { body: await encodeProfile(data, sources.mappingFile), notes: data.comments };
+  const data = await heapProfileData(sources, breathe);
+  if (request.debug === 0) return { body: await encode(data), notes: data.comments };
   const { heapUsed, heapTotal, external, arrayBuffers, rss } = process.memoryUsage();
   const stats = {
     heapUsedBytes: heapUsed,
@@ -56,12 +58,15 @@ async function captureHeap(sources: ProfileSources, request: CaptureRequest): Pr
   return { body: heapText(data, stats), notes: data.comments };
 }
 
-async function heapProfileData(sources: ProfileSources): Promise<ProfileData> {
+async function heapProfileData(sources: ProfileSources, breathe: Breathe): Promise<ProfileData> {
   const heapRecorder = sources.heapRecorder();
   const reading = heapRecorder.read();
   const timeNanos = BigInt(Date.now()) * 1_000_000n;
   const stacks = [...reading.stacks, ...offHeapStacks()];
-  const shown = await sources.symbolizer.symbolize(stacks.map(({ frames }) => frames));
+  const shown = await sources.symbolizer.symbolize(
+    stacks.map(({ frames }) => frames),
+    breathe,
+  );
   return {
     sampleTypes: [
       { type: 'inuse_objects', unit: 'count' },

@@ -1,4 +1,3 @@
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { LabelSet } from '../engine/engine.js';
 import type { Chunk } from './chunk.js';
 import { cpuTimesOf } from './cpu-time.js';
@@ -26,8 +25,8 @@ export const UNSAMPLED_FRAME = pseudoFrame('(unsampled)');
 /** A look with less CPU than this share of an interval found the thread waiting in a system call: it used time, not CPU. */
 const ON_CPU_SHARE = 0.1;
 
-/** Sums up the CPU of a window by stack. Yields to the event loop between harvests, whatever the window's length. */
-export async function cpuStacksOf(window: SampleWindow): Promise<CpuStack[]> {
+/** Sums up the CPU of a window by stack; `breathe` is awaited between harvests, whatever the window's length. */
+export async function cpuStacksOf(window: SampleWindow, breathe: () => Promise<void>): Promise<CpuStack[]> {
   const tree = new StackTree();
   const looks: ChunkLook[] = [];
   const mergedNodes: number[] = [];
@@ -46,7 +45,7 @@ export async function cpuStacksOf(window: SampleWindow): Promise<CpuStack[]> {
     const share = overlapShare(chunk, window);
     otherThreadsNanos += chunk.otherThreadsCpuNanos * share;
     lostNanos += chunk.lostCpuNanos * share;
-    await nextTurn(undefined, { ref: false });
+    await breathe();
   }
   const intervalNanos = window.sampleIntervalMicros * 1000;
   const { nanos, unsampledNanos } = cpuTimesOf(looks, intervalNanos);

@@ -187,6 +187,12 @@ export class Recorder {
           'The profiler was stopped while this profile was being taken.',
         );
       }
+      if (toMicros <= this.#startedMicros) {
+        throw new LoopprofError(
+          'LOOPPROF_INVALID_PARAMETER',
+          `The window ends before the recorder began, at ${new Date(this.#startedMicros / 1000).toISOString()}.`,
+        );
+      }
       return this.#view(Math.max(fromMicros, this.#startedMicros), toMicros);
     } finally {
       labels?.release();

@@ -24,14 +24,28 @@ const TAIL_BYTES = 4096;
 const URL_COMMENT = /\/\/[#@] ?sourceMappingURL=(\S+)\s*$/;
 const INLINE = /^data:application\/json[^,]*;base64,/;
 
+/** A map as it was found, not parsed yet, and the file that its paths are relative to. */
+export interface SourceMapText {
+  readonly map: SourceMapInput;
+  readonly base: string;
+}
+
 /** Reads the map of the script at that absolute path; undefined when it has none that can be read. Never rejects. */
-export async function readSourceMap(file: string): Promise<OriginalOf | undefined> {
+export async function readSourceMap(file: string): Promise<SourceMapText | undefined> {
   try {
-    const map = registeredMap(file) ?? (await mapOnDisk(file));
-    if (!map) return undefined;
+    return registeredMap(file) ?? (await mapOnDisk(file));
+  } catch {
+    return undefined;
+  }
+}
+
+/** Parses a map, which takes its time for a large one; undefined when it is none. */
+export function parseSourceMap({ map, base }: SourceMapText): OriginalOf | undefined {
+  try {
+    const parsed = new TraceMap(map, base);
     return (line, column) => {
       if (line < 1) return undefined;
-      const found = originalPositionFor(map, { line, column: Math.max(0, column - 1) });
+      const found = originalPositionFor(parsed, { line, column: Math.max(0, column - 1) });
       return found.source === null
         ? undefined
         : { file: toPath(found.source), line: found.line, column: found.column + 1 };
@@ -42,21 +56,21 @@ export async function readSourceMap(file: string): Promise<OriginalOf | undefine
 }
 
 /** Loaders that compile in memory (tsx, ts-node) register their maps with Node; the file on disk is the original there. */
-function registeredMap(file: string): TraceMap | undefined {
+function registeredMap(file: string): SourceMapText | undefined {
   // Jest's stand-in for node:module has no findSourceMap.
   if (typeof findSourceMap !== 'function') return undefined;
   const found = findSourceMap(file);
-  return found && new TraceMap(found.payload as unknown as SourceMapInput, file);
+  return found && { map: found.payload as unknown as SourceMapInput, base: file };
 }
 
-async function mapOnDisk(file: string): Promise<TraceMap | undefined> {
+async function mapOnDisk(file: string): Promise<SourceMapText | undefined> {
   const url = await mappingUrl(file);
   if (url === undefined) return undefined;
   const inline = INLINE.exec(url);
-  if (inline) return new TraceMap(Buffer.from(url.slice(inline[0].length), 'base64').toString('utf8'), file);
+  if (inline) return { map: Buffer.from(url.slice(inline[0].length), 'base64').toString('utf8'), base: file };
   const mapFile = url.startsWith('file:') ? fileURLToPath(url) : resolve(dirname(file), decodeURI(url));
-  const text = await readText(mapFile);
-  return text === undefined ? undefined : new TraceMap(text, mapFile);
+  const map = await readText(mapFile);
+  return map === undefined ? undefined : { map, base: mapFile };
 }
 
 async function mappingUrl(file: string): Promise<string | undefined> {

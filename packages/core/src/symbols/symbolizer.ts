@@ -1,7 +1,13 @@
 import { basename, isAbsolute } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { PprofFrame } from '../pprof/profile-data.js';
-import { readSourceMap, type OriginalOf, type Position } from './source-maps.js';
+import {
+  parseSourceMap,
+  readSourceMap,
+  type OriginalOf,
+  type Position,
+  type SourceMapText,
+} from './source-maps.js';
 
 /** A function as the engine reports it. */
 export interface EngineFrame {
@@ -11,6 +17,9 @@ export interface EngineFrame {
   readonly column: number;
 }
 
+/** In a busy event loop every step of a read takes a turn, so scripts are not read one after another. */
+const READ_AT_ONCE = 64;
+
 /** Scripts whose lack of a map is remembered. */
 const MAX_UNMAPPED = 10_000;
 
@@ -19,8 +28,11 @@ export class Symbolizer {
   readonly #shown = new WeakMap<EngineFrame, PprofFrame>();
   readonly #unmapped = new Set<string>();
 
-  /** Gives the shown frames of these stacks, in the same order. */
-  async symbolize(stacks: readonly (readonly EngineFrame[])[]): Promise<PprofFrame[][]> {
+  /** Gives the shown frames of these stacks, in the same order; `breathe` is awaited between scripts. */
+  async symbolize(
+    stacks: readonly (readonly EngineFrame[])[],
+    breathe: () => Promise<void>,
+  ): Promise<PprofFrame[][]> {
     const newFrames = new Map<string, Set<EngineFrame>>();
     for (const frame of stacks.flat()) {
       if (this.#shown.has(frame)) continue;
@@ -29,22 +41,29 @@ export class Symbolizer {
       if (frames) frames.add(frame);
       else newFrames.set(file, new Set([frame]));
     }
-    for (const [file, frames] of newFrames) {
-      const originalOf = await this.#originalOf(file);
-      for (const frame of frames) this.#shown.set(frame, shownFrame(frame, file, originalOf));
+    const scripts = [...newFrames];
+    for (let start = 0; start < scripts.length; start += READ_AT_ONCE) {
+      const batch = scripts.slice(start, start + READ_AT_ONCE);
+      const texts = await Promise.all(batch.map(([file]) => this.#readMap(file)));
+      for (const [index, [file, frames]] of batch.entries()) {
+        const text = texts[index];
+        const originalOf = text === undefined ? undefined : parseSourceMap(text);
+        for (const frame of frames) this.#shown.set(frame, shownFrame(frame, file, originalOf));
+        await breathe();
+      }
     }
     return stacks.map((stack) => stack.map((frame) => this.#shown.get(frame) as PprofFrame));
   }
 
   /** A map is read when a script has new frames and then let go: the decoded maps of a large program take many megabytes. */
-  async #originalOf(file: string): Promise<OriginalOf | undefined> {
+  async #readMap(file: string): Promise<SourceMapText | undefined> {
     if (!isAbsolute(file) || this.#unmapped.has(file)) return undefined;
-    const originalOf = await readSourceMap(file);
-    if (!originalOf) {
+    const text = await readSourceMap(file);
+    if (!text) {
       if (this.#unmapped.size >= MAX_UNMAPPED) this.#unmapped.clear();
       this.#unmapped.add(file);
     }
-    return originalOf;
+    return text;
   }
 }
 
