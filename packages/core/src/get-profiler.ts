@@ -1,6 +1,6 @@
 import { type ProfilerConfig } from './config.js';
 import { messageOf } from './errors.js';
-import { silentLogger, type Logger } from './logger.js';
+import { guardedLogger, silentLogger, type Logger } from './logger.js';
 import { Profiler } from './profiler.js';
 
 let shared: { readonly profiler: Profiler; readonly config: Partial<ProfilerConfig> } | undefined;
@@ -20,7 +20,8 @@ let shared: { readonly profiler: Profiler; readonly config: Partial<ProfilerConf
  * const profiler = getProfiler({ httpAddr: 'localhost:6060' });
  * ```
  */
-export function getProfiler(config: Partial<ProfilerConfig> = {}, logger?: Logger): Profiler {
+export function getProfiler(config: Partial<ProfilerConfig> = {}, given?: Logger): Profiler {
+  const logger = given && guardedLogger(given);
   if (shared?.profiler.running) {
     warnAboutDifferences(config, shared.config, logger ?? silentLogger);
     return shared.profiler;

@@ -6,7 +6,7 @@ import { mountedAccess, standaloneAccess, type AccessCheck } from './http/access
 import { createHandler } from './http/handler.js';
 import type { PprofHandler } from './http/message.js';
 import { startStandaloneServer, type StandaloneServer } from './http/node-server.js';
-import { silentLogger, type Logger } from './logger.js';
+import { guardedLogger, silentLogger, type Logger } from './logger.js';
 import type { RequestTiming, RouteAtEnd } from './monitor/requests.js';
 import { runtimeMetrics, type RuntimeMetrics } from './monitor/runtime.js';
 import { createRegistry } from './profiles/registry.js';
@@ -68,7 +68,7 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
   constructor(config: Partial<ProfilerConfig> = {}, logger: Logger = silentLogger) {
     super();
     this.#given = config;
-    this.#logger = logger;
+    this.#logger = guardedLogger(logger);
   }
 
   /** URL of the standalone server's index page, such as `http://127.0.0.1:6060/debug/pprof/`; undefined while it does not listen. */

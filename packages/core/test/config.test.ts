@@ -65,7 +65,7 @@ const WRONG: Partial<Record<keyof ProfilerConfig, [value: unknown, shown: string
   ],
   access: [
     ['everybody', ''],
-    [true, 'true (boolean)'],
+    [true, 'boolean'],
     [{}, 'an object with no fields'],
     [{ token: 'fifteen chars..' }, 'an object with token'],
     [{ token: 123456789012345678n }, 'an object with token'],

@@ -1,6 +1,14 @@
 import { promisify } from 'node:util';
 import { constants, gzip } from 'node:zlib';
-import { Profile, StringTable, type FunctionInput, type LocationInput, type SampleInput } from 'pprof-format';
+import {
+  emptyTableToken,
+  Profile,
+  StringTable,
+  type FunctionInput,
+  type LocationInput,
+  type ProfileInput,
+  type SampleInput,
+} from 'pprof-format';
 import { ADDRESS_LIMIT, ADDRESS_START, addressOf, frameKey } from './addresses.js';
 import type { PprofFrame, PprofSample, ProfileData, ValueType } from './profile-data.js';
 
@@ -9,18 +17,30 @@ const gzipAsync = promisify(gzip);
 /** Samples converted between two breaths. */
 const SAMPLES_PER_PIECE = 50;
 
+/** The same for locations and functions. */
+const LOCATIONS_PER_PIECE = 500;
+
 /** Gives the gzip'd `profile.proto` of a profile. `breathe` is awaited between pieces; the compression runs off the event loop. */
 export async function encodeProfile(
   data: ProfileData,
   { mappingFile, breathe }: { mappingFile: string; breathe: () => Promise<void> },
 ): Promise<Uint8Array> {
   const builder = new ProfileBuilder(data, mappingFile);
+  const pieces: Uint8Array[] = [];
   for (let start = 0; start < data.samples.length; start += SAMPLES_PER_PIECE) {
-    builder.add(data.samples.slice(start, start + SAMPLES_PER_PIECE));
+    pieces.push(builder.encodeSamples(data.samples.slice(start, start + SAMPLES_PER_PIECE)));
     await breathe();
   }
-  const bytes = await builder.build().encodeAsync();
-  return gzipAsync(bytes, { level: constants.Z_BEST_SPEED });
+  for (const piece of builder.encodeRest()) {
+    pieces.push(piece);
+    await breathe();
+  }
+  return gzipAsync(Buffer.concat(pieces), { level: constants.Z_BEST_SPEED });
+}
+
+/** A part without a string table of its own, which would begin with the empty string once more. */
+function encodePart(part: ProfileInput): Uint8Array {
+  return new Profile({ ...part, stringTable: new StringTable(emptyTableToken) }).encode();
 }
 
 /** ProfileBuilder numbers what a profile refers to: ids run 1..n in order, as Parca demands, and there is one mapping. */
@@ -34,32 +54,32 @@ class ProfileBuilder {
   readonly #locationIds = new Map<string, number>();
   readonly #idsByFrame = new Map<PprofFrame, number>();
   readonly #addresses = new Set<number>();
-  readonly #samples: SampleInput[] = [];
 
   constructor(data: ProfileData, mappingFile: string) {
     this.#data = data;
     this.#mappingFile = mappingFile;
   }
 
-  add(samples: readonly PprofSample[]): void {
-    for (const { stack, values, labels } of samples) {
-      this.#samples.push({
+  encodeSamples(samples: readonly PprofSample[]): Uint8Array {
+    const sample = samples.map(({ stack, values, labels }): SampleInput => {
+      return {
         locationId: stack.map((frame) => this.#locationId(frame)),
         value: [...values],
         label: Object.entries(labels ?? {}).map(([key, str]) => ({
           key: this.#string(key),
           str: this.#string(str),
         })),
-      });
-    }
+      };
+    });
+    return encodePart({ sample });
   }
 
-  build(): Profile {
+  /** What the samples refer to, and what is said once: parts of a protobuf message may follow each other in any order. */
+  *encodeRest(): Generator<Uint8Array, void> {
     const { sampleTypes, periodType, period, timeNanos, durationNanos, defaultSampleType, comments } =
       this.#data;
-    return new Profile({
+    const head: ProfileInput = {
       sampleType: sampleTypes.map((type) => this.#valueType(type)),
-      sample: this.#samples,
       mapping: [
         {
           id: 1,
@@ -71,16 +91,21 @@ class ProfileBuilder {
           hasLineNumbers: true,
         },
       ],
-      location: this.#locations,
-      function: this.#functions,
       timeNanos,
       ...(durationNanos === undefined ? {} : { durationNanos }),
       periodType: this.#valueType(periodType),
       period,
       comment: comments.map((comment) => this.#string(comment)),
       ...(defaultSampleType === undefined ? {} : { defaultSampleType: this.#string(defaultSampleType) }),
-      stringTable: this.#strings,
-    });
+    };
+    yield encodePart(head);
+    for (let start = 0; start < this.#locations.length; start += LOCATIONS_PER_PIECE) {
+      yield encodePart({ location: this.#locations.slice(start, start + LOCATIONS_PER_PIECE) });
+    }
+    for (let start = 0; start < this.#functions.length; start += LOCATIONS_PER_PIECE) {
+      yield encodePart({ function: this.#functions.slice(start, start + LOCATIONS_PER_PIECE) });
+    }
+    yield new Profile({ stringTable: this.#strings }).encode();
   }
 
   #locationId(frame: PprofFrame): number {

@@ -1,0 +1,166 @@
+import {
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
+import { runToEnd } from '../support/child.js';
+import { readProfile } from '../support/profile.js';
+
+const ROOT = resolve(__dirname, '../..');
+
+let room = '';
+beforeAll(() => {
+  room = realpathSync(mkdtempSync(join(tmpdir(), 'loopprof-sharing-')));
+  installCopy(room);
+});
+afterAll(() => rmSync(room, { recursive: true, force: true }));
+
+/** Installs the core package a second time, as npm does when two packages want different versions. What it needs is there once. */
+function installCopy(folder: string): void {
+  const source = join(ROOT, 'packages/core');
+  const target = join(folder, 'node_modules/@loopprof/core');
+  mkdirSync(target, { recursive: true });
+  cpSync(join(source, 'package.json'), join(target, 'package.json'));
+  cpSync(join(source, 'dist'), join(target, 'dist'), { recursive: true });
+  const { dependencies } = JSON.parse(readFileSync(join(source, 'package.json'), 'utf8')) as {
+    dependencies: Record<string, string>;
+  };
+  for (const name of Object.keys(dependencies)) {
+    const link = join(folder, 'node_modules', name);
+    mkdirSync(dirname(link), { recursive: true });
+    symlinkSync(join(ROOT, 'node_modules', name), link);
+  }
+}
+
+interface Answer {
+  cpu: { status: number; body: string };
+  heap: { status: number; body: string };
+}
+interface Told {
+  copies: number;
+  answers: { all: Record<string, Answer>; afterStop: Record<string, Answer>; again: Answer };
+  logged: { holder: string; level: string; message: string }[];
+}
+
+describe('two profilers, a middleware and a second installed copy', () => {
+  let told: Told | undefined;
+  const profileIn = ({ body }: { body: string }) => readProfile(Buffer.from(body, 'base64'));
+
+  beforeAll(async () => {
+    const { code, stdout, stderr } = await runToEnd('sharing.cjs', { args: [room] });
+    if (code !== 0 || stderr !== '') throw new Error(`ended with ${code}: ${stderr}`);
+    told = JSON.parse(stdout) as Told;
+  });
+
+  it('are told apart by nothing but their names: two copies run', () => {
+    expect(told?.copies).toBe(2);
+  });
+
+  it('all answer profiles, from the one recorder of the first', () => {
+    for (const [name, { cpu, heap }] of Object.entries(told?.answers.all ?? {})) {
+      expect([name, cpu.status, heap.status]).toEqual([name, 200, 200]);
+      expect([name, profileIn(cpu).period, profileIn(heap).period]).toEqual([name, 10_000_000, 65_536]);
+      expect([name, profileIn(cpu).durationMs]).toEqual([name, 1000]);
+    }
+    expect(Object.keys(told?.answers.all ?? {}).sort()).toEqual(['copy', 'first', 'middleware', 'second']);
+  });
+
+  it('go on when others stop, the one that started the recorder among them', () => {
+    for (const name of ['middleware', 'copy']) {
+      const { cpu, heap } = told?.answers.afterStop[name] as Answer;
+      expect([name, cpu.status, heap.status]).toEqual([name, 200, 200]);
+      expect(profileIn(heap).samples.length).toBeGreaterThan(0);
+    }
+  });
+
+  it('start a recorder of their own options when all have stopped', () => {
+    const { cpu, heap } = told?.answers.again as Answer;
+    expect([cpu.status, heap.status]).toEqual([200, 200]);
+    expect([profileIn(cpu).period, profileIn(heap).period]).toEqual([20_000_000, 65_536]);
+  });
+
+  it('are warned, each about the options that have no effect, and of nothing else', () => {
+    const said = (told?.logged ?? []).map(({ holder, level, message }) => `${holder} ${level}: ${message}`);
+    expect(said.sort()).toEqual([
+      expect.stringMatching(/^copy warn: .*memorySampleBytes 65536; 131072 has no effect/),
+      expect.stringMatching(/^second middleware warn: .*`maxSeconds`.*no effect/),
+      expect.stringMatching(/^second warn: .*cpuSampleIntervalMicros 10000; 20000 has no effect/),
+    ]);
+  });
+});
+
+describe('test files under Jest, each a realm of its own', () => {
+  const TEST = (name: string, first = '') => `
+    const { Profiler, getProfiler } = require('@loopprof/core');
+
+    const logged = [];
+    const at = (level) => (details, message) => logged.push(level + ': ' + message);
+    const logger = { debug: () => {}, info: at('info'), warn: at('warn'), error: at('error') };
+
+    function burn_${name}() {
+      const endsAt = performance.now() + 30;
+      while (performance.now() < endsAt) for (let n = 0; n < 2000; n++) Math.sqrt(n);
+    }
+
+    test('${name} fetches a profile and stops nothing', async () => {
+      ${first}
+      const profiler = new Profiler({ httpAddr: 'localhost:0' }, logger);
+      await profiler.start();
+      getProfiler({}, logger);
+      const timer = setInterval(burn_${name}, 40);
+      const responses = await Promise.all(
+        ['profile?seconds=1', 'heap', ''].map((path) => fetch(profiler.address + path)),
+      );
+      clearInterval(timer);
+      expect(responses.map(({ status }) => status)).toEqual([200, 200, 200]);
+      const bytes = Buffer.from(await responses[0].arrayBuffer());
+      expect(require('node:zlib').gunzipSync(bytes).includes('burn_${name}')).toBe(true);
+      expect(await responses[2].text()).not.toContain('Degraded');
+      expect(logged).toEqual([]);
+    });
+  `;
+
+  it('share one recorder in one worker, and Jest ends by itself', async () => {
+    writeFileSync(join(room, 'package.json'), '{"name":"a-users-project","private":true}');
+    // With 'on', as little as Jest can leave is left of a realm when its test file is done.
+    const environment = "testEnvironment: 'node', testEnvironmentOptions: { globalsCleanup: 'on' }";
+    writeFileSync(join(room, 'jest.config.js'), `module.exports = { ${environment}, transform: {} };`);
+    // The recorder has timers of its own, whatever a test does to setTimeout in its realm.
+    const realOnes = [
+      'Date',
+      'hrtime',
+      'nextTick',
+      'performance',
+      'queueMicrotask',
+      'setImmediate',
+      'setInterval',
+    ];
+    const fakeTimers = `jest.useFakeTimers({ doNotFake: ${JSON.stringify([...realOnes, 'clearInterval'])} });`;
+    for (const name of ['one', 'two']) writeFileSync(join(room, `${name}.test.js`), TEST(name));
+    writeFileSync(join(room, 'three.test.js'), TEST('three', fakeTimers));
+    const report = join(room, 'report.json');
+    const { code, stderr } = await runToEnd(require.resolve('jest/bin/jest'), {
+      args: [
+        '--runInBand',
+        '--json',
+        '--outputFile',
+        report,
+        '--cacheDirectory',
+        join(room, 'cache'),
+        '--rootDir',
+        room,
+      ],
+      cwd: room,
+    });
+    expect(stderr).not.toMatch(/another profiler is already active|did not exit|open handle/);
+    expect(code).toBe(0);
+    expect(JSON.parse(readFileSync(report, 'utf8'))).toMatchObject({ numPassedTests: 3, numFailedTests: 0 });
+  });
+});
