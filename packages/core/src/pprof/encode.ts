@@ -15,10 +15,10 @@ import type { PprofFrame, PprofSample, ProfileData, ValueType } from './profile-
 const gzipAsync = promisify(gzip);
 
 /** Samples converted between two breaths. */
-const SAMPLES_PER_PIECE = 50;
+const SAMPLES_PER_PIECE = 16;
 
 /** The same for locations and functions. */
-const LOCATIONS_PER_PIECE = 500;
+const LOCATIONS_PER_PIECE = 128;
 
 /** Gives the gzip'd `profile.proto` of a profile. `breathe` is awaited between pieces; the compression runs off the event loop. */
 export async function encodeProfile(

@@ -22,10 +22,13 @@ export const OTHER_THREADS_FRAME = pseudoFrame('(non-JS threads)');
 /** CPU of turns that were too short for any look to see, and of the sampler's own signals. */
 export const UNSAMPLED_FRAME = pseudoFrame('(unsampled)');
 
+/** Looks summed up between two breaths. */
+const LOOKS_PER_PIECE = 32;
+
 /** A look with less CPU than this share of an interval found the thread waiting in a system call: it used time, not CPU. */
 const ON_CPU_SHARE = 0.1;
 
-/** Sums up the CPU of a window by stack; `breathe` is awaited between harvests, whatever the window's length. */
+/** Sums up the CPU of a window by stack; `breathe` is awaited between pieces, whatever the window's length. */
 export async function cpuStacksOf(window: SampleWindow, breathe: () => Promise<void>): Promise<CpuStack[]> {
   const tree = new StackTree();
   const looks: ChunkLook[] = [];
@@ -41,18 +44,19 @@ export async function cpuStacksOf(window: SampleWindow, breathe: () => Promise<v
     })) {
       looks.push(look);
       mergedNodes.push(mergedNode(chunk, look.node, { merged, tree }));
+      if (looks.length % LOOKS_PER_PIECE === 0) await breathe();
     }
     const share = overlapShare(chunk, window);
     otherThreadsNanos += chunk.otherThreadsCpuNanos * share;
     lostNanos += chunk.lostCpuNanos * share;
-    await breathe();
   }
   const intervalNanos = window.sampleIntervalMicros * 1000;
   const { nanos, unsampledNanos } = cpuTimesOf(looks, intervalNanos);
   const stacks = new Map<LabelSet | undefined, Map<number, CpuStack>>();
-  looks.forEach(({ kind, labels }, index) => {
+  for (const [index, { kind, labels }] of looks.entries()) {
+    if (index % LOOKS_PER_PIECE === 0) await breathe();
     const cpuNanos = nanos[index] as number;
-    if (kind === 'idle' || cpuNanos <= 0) return;
+    if (kind === 'idle' || cpuNanos <= 0) continue;
     const node = mergedNodes[index] as number;
     let labelled = stacks.get(labels);
     if (!labelled) stacks.set(labels, (labelled = new Map<number, CpuStack>()));
@@ -60,7 +64,7 @@ export async function cpuStacksOf(window: SampleWindow, breathe: () => Promise<v
     if (!stack) labelled.set(node, (stack = { labels, frames: tree.stack(node), samples: 0, cpuNanos: 0 }));
     stack.cpuNanos += cpuNanos;
     if (cpuNanos >= ON_CPU_SHARE * intervalNanos) stack.samples += 1;
-  });
+  }
   const result = [...stacks.values()].flatMap((labelled) => [...labelled.values()]);
   for (const [frame, cpuNanos] of [
     [OTHER_THREADS_FRAME, otherThreadsNanos],

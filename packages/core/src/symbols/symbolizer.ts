@@ -28,18 +28,21 @@ export class Symbolizer {
   readonly #shown = new WeakMap<EngineFrame, PprofFrame>();
   readonly #unmapped = new Set<string>();
 
-  /** Gives the shown frames of these stacks, in the same order; `breathe` is awaited between scripts. */
+  /** Gives the shown frames of these stacks, in the same order; `breathe` is awaited between pieces. */
   async symbolize(
     stacks: readonly (readonly EngineFrame[])[],
     breathe: () => Promise<void>,
   ): Promise<PprofFrame[][]> {
     const newFrames = new Map<string, Set<EngineFrame>>();
-    for (const frame of stacks.flat()) {
-      if (this.#shown.has(frame)) continue;
-      const file = pathOf(frame.url);
-      const frames = newFrames.get(file);
-      if (frames) frames.add(frame);
-      else newFrames.set(file, new Set([frame]));
+    for (const stack of stacks) {
+      for (const frame of stack) {
+        if (this.#shown.has(frame)) continue;
+        const file = pathOf(frame.url);
+        const frames = newFrames.get(file);
+        if (frames) frames.add(frame);
+        else newFrames.set(file, new Set([frame]));
+      }
+      await breathe();
     }
     const scripts = [...newFrames];
     for (let start = 0; start < scripts.length; start += READ_AT_ONCE) {
@@ -48,11 +51,18 @@ export class Symbolizer {
       for (const [index, [file, frames]] of batch.entries()) {
         const text = texts[index];
         const originalOf = text === undefined ? undefined : parseSourceMap(text);
-        for (const frame of frames) this.#shown.set(frame, shownFrame(frame, file, originalOf));
-        await breathe();
+        for (const frame of frames) {
+          this.#shown.set(frame, shownFrame(frame, file, originalOf));
+          await breathe();
+        }
       }
     }
-    return stacks.map((stack) => stack.map((frame) => this.#shown.get(frame) as PprofFrame));
+    const shown: PprofFrame[][] = [];
+    for (const stack of stacks) {
+      shown.push(stack.map((frame) => this.#shown.get(frame) as PprofFrame));
+      await breathe();
+    }
+    return shown;
   }
 
   /** A map is read when a script has new frames and then let go: the decoded maps of a large program take many megabytes. */
