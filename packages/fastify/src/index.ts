@@ -1,3 +1,3 @@
 /** `@loopprof/fastify`: `/debug/pprof/*` in a Fastify 5 app. */
-export { default, profilerPlugin } from './plugin.js';
+export { profilerPlugin } from './plugin.js';
 export type { ProfilerPluginOptions } from './plugin.js';

@@ -70,7 +70,7 @@ function addRoutes(fastify: FastifyInstance, handler: PprofHandler): void {
  * @example
  * ```ts
  * import Fastify from 'fastify';
- * import profilerPlugin from '@loopprof/fastify';
+ * import { profilerPlugin } from '@loopprof/fastify';
  *
  * const fastify = Fastify();
  * await fastify.register(profilerPlugin);
@@ -78,5 +78,3 @@ function addRoutes(fastify: FastifyInstance, handler: PprofHandler): void {
  * ```
  */
 export const profilerPlugin = fp(register, { name: '@loopprof/fastify', fastify: '5.x' });
-
-export default profilerPlugin;
