@@ -11,9 +11,9 @@ describe('CPU profile against known work', () => {
 
   // One look in 10 ms has a sampling error of its own (1.5 points for 60 % of 1 000 looks), so what misses gets more looks.
   it.each([1, 0.37])(
-    'shows functions that burn 60/30/10 within 2 points (turns of %d x 100 ms)',
-    async (unitMs) => {
-      service = await startService('burn.cjs', { args: [String(unitMs)] });
+    'shows functions that burn 60/30/10 within 2 points (turns of %d x some 100 ms)',
+    async (scale) => {
+      service = await startService('burn.cjs', { args: [String(scale)] });
       let errors: number[] = [];
       for (const seconds of [5, 10, 25]) {
         const profile = await fetchProfile(`${service.url}/profile?seconds=${seconds}`);

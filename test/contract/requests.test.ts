@@ -1,11 +1,12 @@
 /** What is counted for a request: the route's template, never a path, and how it ended. */
 import { once } from 'node:events';
 import { request as httpRequest, type RequestListener } from 'node:http';
-import { connect } from 'node:net';
+import { connect as connectHttp2, createServer as createHttp2Server } from 'node:http2';
+import { connect, type AddressInfo } from 'node:net';
 import { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import Router from '@koa/router';
-import { Profiler } from '@loopprof/core';
+import { getRequestTiming, Profiler } from '@loopprof/core';
 import { profilingMiddleware as expressMiddleware } from '@loopprof/express';
 import { profilerPlugin } from '@loopprof/fastify';
 import { profilingMiddleware as koaMiddleware } from '@loopprof/koa';
@@ -13,6 +14,7 @@ import express5 from 'express';
 import Fastify from 'fastify';
 import Koa from 'koa';
 import mount from 'koa-mount';
+import { runToEnd } from '../support/child.js';
 import { listen, type Listening } from '../support/listen.js';
 
 // The alias has no types of its own; the calls made here are the same in both versions.
@@ -263,6 +265,76 @@ describe('routes of Fastify', () => {
   });
 });
 
+it('tells one router in two apps apart by their mounts', async () => {
+  const shared = express5.Router();
+  shared.get('/x', (_req, res) => void res.send('x'));
+  await serve((profiler) => {
+    const apps = ['/public', '/internal'].map((path) => {
+      const root = express5();
+      root.use(expressMiddleware({ profiler }));
+      root.use(path, shared);
+      return root;
+    });
+    return (req, res) => void apps[req.url?.startsWith('/public') ? 0 : 1]?.(req, res);
+  });
+  await send('/public/x');
+  await send('/internal/x');
+  expect(await counted()).toEqual(['GET /internal/x 2xx 1', 'GET /public/x 2xx 1']);
+});
+
+it('leaves a 404 that a route has passed to next() with that route, where Express tells', async () => {
+  await serve((profiler) => {
+    const root = express5();
+    root.use(expressMiddleware({ profiler }));
+    root.set('env', 'test');
+    root.get('/things/:id', (_req, _res, next) =>
+      next(Object.assign(new Error('no such thing'), { status: 404 })),
+    );
+    return root;
+  });
+  await send('/things/7');
+  expect(await counted()).toEqual(['GET /things/:id 4xx 1']);
+});
+
+it('shows loggers the timing alone, never the request and its secrets', async () => {
+  const seen: string[] = [];
+  await serve((profiler) => {
+    const root = express5();
+    root.use(expressMiddleware({ profiler }));
+    root.get('/quick', (req, res) => {
+      seen.push(JSON.stringify(getRequestTiming(req)));
+      res.send('quick');
+    });
+    return root;
+  });
+  await (await fetch(`${app.origin}/quick`, { headers: { authorization: 'Bearer secret' } })).text();
+  expect(Object.keys(JSON.parse(seen[0] ?? '') as object)).toEqual([
+    'method',
+    'route',
+    'startedAtMs',
+    'aborted',
+  ]);
+});
+
+it('is asked over HTTP/2 and by requests that frameworks invent for tests', async () => {
+  await serve((profiler) => expressApp(express5)(profiler));
+  // Jest cannot load what inject() needs.
+  expect(await runToEnd('inject.cjs')).toMatchObject({ code: 0, stdout: '200\n', stderr: '' });
+
+  const koa = new Koa();
+  koa.use(koaMiddleware({ profiler, access: 'loopback' }));
+  const server = createHttp2Server(koa.callback() as unknown as Parameters<typeof createHttp2Server>[0]);
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const client = connectHttp2(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
+  const stream = client.request({ ':path': '/debug/pprof/requests' });
+  const [headers] = (await once(stream, 'response')) as [{ ':status': number }];
+  stream.resume();
+  await once(stream, 'end');
+  client.close();
+  server.close();
+  expect(headers[':status']).toBe(200);
+});
+
 describe('what is counted', () => {
   const slow = (profiler: Profiler): RequestListener => {
     const root = express5();
@@ -307,6 +379,19 @@ describe('what is counted', () => {
     socket.resume();
     await once(socket, 'end');
     expect(await counted()).toEqual(['GET /quick 2xx 10']);
+  });
+
+  it('counts pipelined requests whose client leaves before their turn, as aborted', async () => {
+    await serve(slow);
+    const socket = connect(app.port, '127.0.0.1');
+    const get = (path: string): string => `GET ${path} HTTP/1.1\r\nHost: localhost\r\n\r\n`;
+    socket.write(get('/slow') + get('/quick').repeat(20));
+    while ((await report()).inFlightCount < 21) await sleep(5);
+    socket.destroy();
+    while ((await report()).inFlightCount > 0) await sleep(50);
+    const { series } = await report();
+    expect(series.reduce((sum, { count }) => sum + count, 0)).toBe(21);
+    expect(series.reduce((sum, { aborted }) => sum + aborted, 0)).toBe(21);
   });
 
   it('shows what is in flight, with its route', async () => {

@@ -26,7 +26,10 @@ export function getProfiler(config: Partial<ProfilerConfig> = {}, given?: Logger
     warnAboutDifferences(config, shared.config, logger ?? silentLogger);
     return shared.profiler;
   }
-  const profiler = new Profiler({ enableHTTP: config.httpAddr !== undefined, ...config }, logger);
+  const profiler = new Profiler(
+    { ...config, enableHTTP: config.enableHTTP ?? config.httpAddr !== undefined },
+    logger,
+  );
   shared = { profiler, config };
   profiler.start().catch((error: unknown) => {
     if (logger) logger.error({ err: error }, `loopprof: ${messageOf(error)}`);
@@ -41,7 +44,8 @@ function warnAboutDifferences(
   logger: Logger,
 ): void {
   for (const field of Object.keys(wanted) as (keyof ProfilerConfig)[]) {
-    if (wanted[field] === undefined || wanted[field] === running[field]) continue;
+    // Every mount has its own `access`.
+    if (field === 'access' || wanted[field] === undefined || wanted[field] === running[field]) continue;
     logger.warn(
       { field },
       `loopprof: the shared profiler already runs; \`${field}\` given by a later caller has no effect`,

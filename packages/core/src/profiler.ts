@@ -25,6 +25,7 @@ export interface HandlerAccess {
 export interface ProfilerEvents {
   /** A request took `slowRequestMs` or longer. Emitted some 60 ms after its end, when all that is known of it is known. */
   slowRequest: [timing: RequestTiming];
+  newListener: [event: string | symbol, listener: (...args: unknown[]) => void];
 }
 
 /**
@@ -49,7 +50,8 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
   readonly #registry = createRegistry({
     recorder: () => this.#session().recorder(),
     heapRecorder: () => this.#session().heapRecorder(),
-    monitor: () => this.#settledMonitor(),
+    monitor: () => this.#thread().monitor,
+    settledMonitor: () => this.#settledMonitor(),
     symbolizer: new Symbolizer(),
     mappingFile: mainProcess.argv[1] ?? mainProcess.execPath,
   });
@@ -69,6 +71,10 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
     super();
     this.#given = config;
     this.#logger = guardedLogger(logger);
+    // What the thread shares must not hold on to a profiler, and its realm, for an event that nobody wants.
+    this.on('newListener', (event) => {
+      if (event === 'slowRequest') queueMicrotask(() => this.#watchSlowRequests());
+    });
   }
 
   /** URL of the standalone server's index page, such as `http://127.0.0.1:6060/debug/pprof/`; undefined while it does not listen. */
@@ -114,6 +120,7 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
     const server = this.#server;
     const lease = this.#lease;
     this.#unsubscribe?.();
+    this.#unsubscribe = undefined;
     this.#config = this.#server = this.#lease = this.#serverProblem = undefined;
     lease?.release();
     await server?.close();
@@ -131,7 +138,23 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
    * not written out either, routes are closed when `NODE_ENV` is `production`.
    */
   createHandler({ access, inheritAccess = true }: HandlerAccess = {}): PprofHandler {
-    return this.#handlerWith((request) => this.#mountedAccess(access, inheritAccess)(request));
+    const own = access === undefined ? undefined : this.#ownAccess(access);
+    return this.#handlerWith((request) => (own ?? this.#mountedAccess(inheritAccess))(request));
+  }
+
+  /** A mount whose own `access` is refused answers nobody. */
+  #ownAccess(access: Access): AccessCheck {
+    try {
+      return mountedAccess(resolveConfig({ access }).access, { writtenOut: true });
+    } catch (error) {
+      this.#logger.error({ err: error }, `loopprof: a mount stays closed: ${messageOf(error)}`);
+      return () => {
+        throw new LoopprofError(
+          'LOOPPROF_FORBIDDEN',
+          'closed: `access` of this mount is not valid, see the log of the app.',
+        );
+      };
+    }
   }
 
   /**
@@ -154,8 +177,7 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
   }
 
   /** Also answers for a refused configuration: its error is for those who may read, by the safest rule. */
-  #mountedAccess(access: Access | undefined, inheritAccess: boolean): AccessCheck {
-    if (access !== undefined) return mountedAccess(resolveConfig({ access }).access, { writtenOut: true });
+  #mountedAccess(inheritAccess: boolean): AccessCheck {
     const config = inheritAccess ? this.#config : undefined;
     const writtenOut = config?.given.has('access') ?? false;
     if (!writtenOut) this.#tellAboutAccess();
@@ -198,12 +220,18 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
     if (lease.first)
       session.onFailure = (error) => this.#logger.error({ err: error }, `loopprof: ${error.message}`);
     else this.#warnAboutDifferences(options, lease.options);
-    this.#unsubscribe = lease.monitor.requests.subscribe((timing) =>
-      this.#onRequest(timing, config.slowRequestMs),
-    );
+    this.#watchSlowRequests();
     session.enable({ cpu: config.enableCPU, memory: config.enableMemory });
     for (const problem of this.#problems())
       this.#logger.error({ err: problem }, `loopprof: ${problem.message}`);
+  }
+
+  #watchSlowRequests(): void {
+    const config = this.#config;
+    if (!config || !this.#lease || this.#unsubscribe || this.listenerCount('slowRequest') === 0) return;
+    this.#unsubscribe = this.#lease.monitor.requests.subscribe((timing) =>
+      this.#onRequest(timing, config.slowRequestMs),
+    );
   }
 
   #onRequest(timing: RequestTiming, slowRequestMs: number): void {

@@ -8,7 +8,7 @@ import type { LabelSet } from './engine/engine.js';
 import { Monitor } from './monitor/monitor.js';
 import { NO_REQUEST, type RequestLabels } from './monitor/requests.js';
 import type { RouteOwner } from './monitor/running-routes.js';
-import { OTHER_ROUTE } from './monitor/series.js';
+import { OTHER_METHOD, OTHER_ROUTE } from './monitor/series.js';
 import { inForeignRealm, mainGlobal, mainRealmRequire } from './realm.js';
 import type * as sessionModule from './recorder/session.js';
 import { RecorderSession, type SessionOptions } from './recorder/session.js';
@@ -101,7 +101,7 @@ function requestLabels(session: RecorderSession, maxSets: number): RequestLabels
     if (!routes) sets.set(method, (routes = new Map<string, LabelSet>()));
     let labels = routes.get(route);
     if (!labels) {
-      if (size >= maxSets && route !== OTHER_ROUTE) return labelsOf(method, OTHER_ROUTE);
+      if (size >= maxSets && route !== OTHER_ROUTE) return labelsOf(OTHER_METHOD, OTHER_ROUTE);
       routes.set(route, (labels = { method, route }));
       size += 1;
     }
@@ -109,7 +109,7 @@ function requestLabels(session: RecorderSession, maxSets: number): RequestLabels
   };
   return {
     get always() {
-      return session.labels?.always ?? false;
+      return session.alwaysLabelled;
     },
     enter: (method, route) => session.labels?.enter(labelsOf(method, route)),
   };

@@ -35,12 +35,17 @@ const UNKNOWN_PREFIX = '/*';
 
 const MAX_DEPTH = 16;
 
-const prefixesByRoute = new WeakMap<object, readonly string[]>();
+const prefixesByApp = new WeakMap<object, WeakMap<object, readonly string[]>>();
 
 /** The template of the route that `req` has just reached. */
 export function routeTemplate(req: Request, route: { path?: unknown }): string {
+  let prefixesByRoute = prefixesByApp.get(req.app);
+  if (!prefixesByRoute)
+    prefixesByApp.set(req.app, (prefixesByRoute = new WeakMap<object, readonly string[]>()));
   let prefixes = prefixesByRoute.get(route);
-  if (!prefixes) {
+  // A router may be mounted once more after its first request.
+  const [only = ''] = prefixes ?? [];
+  if (!prefixes || (prefixes.length === 1 && !/[:*/^]./.test(only.slice(1)) && only !== req.baseUrl)) {
     prefixes = prefixesOf(req.app, route, req.baseUrl);
     prefixesByRoute.set(route, prefixes);
   }

@@ -5,6 +5,9 @@ import { routeTemplate } from './route-template.js';
 
 const ROUTE = Symbol('loopprof.route');
 
+/** Where the router of Express 5.3 and later remembers errors: a 404 that was passed to `next()` is its route's own. */
+const ROUTER_ERRORS = Symbol.for('router.tracing.publishedErrors');
+
 const WATCH = Symbol.for('loopprof.routeWatch');
 
 interface Watched {
@@ -18,7 +21,8 @@ interface Watched {
  */
 export function watchRoutes(req: Request): void {
   const prototype = Object.getPrototypeOf(req) as object;
-  if (WATCH in prototype || 'route' in prototype) return;
+  // Express gives every app's requests a prototype of their own; nobody else's is touched.
+  if (!Object.hasOwn(prototype, 'app') || WATCH in prototype || 'route' in prototype) return;
   Object.defineProperty(prototype, WATCH, { value: true });
   Object.defineProperty(prototype, 'route', {
     configurable: true,
@@ -44,5 +48,5 @@ function safeTemplate(req: Request, route: { path?: unknown }): string {
 
 /** After the outermost router has given up, `req.next` is what it was before: a 404 then is nobody's, whatever route was tried. */
 export function leftRouter(req: IncomingMessage): boolean {
-  return (req as Request).next === undefined;
+  return (req as Request).next === undefined && !(ROUTER_ERRORS in req);
 }

@@ -17,13 +17,24 @@ export interface ProfilerPluginOptions extends MountOptions {
   routes?: boolean;
 }
 
+const OWN_ROUTE = Symbol('loopprof.ownRoute');
+
+/** Marks the routes that are ours, which are not counted. */
+interface OwnRoute {
+  readonly [OWN_ROUTE]?: true;
+}
+
 const register: FastifyPluginAsync<ProfilerPluginOptions> = async (fastify, options) => {
   const { prefix = '/debug/pprof', routes = true, ...mountOptions } = options;
   checkMountPath('prefix', prefix);
   const { profiler, handler } = createMount({ logger: fastify.log, ...mountOptions });
   fastify.addHook('onRequest', (request, reply, done) => {
+    const { url, config } = request.routeOptions;
+    if ((config as OwnRoute | undefined)?.[OWN_ROUTE]) {
+      done();
+      return;
+    }
     profiler.beginRequest(request.raw, reply.raw);
-    const { url } = request.routeOptions;
     if (url !== undefined) setRequestRoute(request.raw, url);
     done();
   });
@@ -55,6 +66,7 @@ function addRoutes(fastify: FastifyInstance, handler: PprofHandler): void {
   };
   // `hide` is @fastify/swagger's word for a route that is not part of the API.
   const options = {
+    config: { [OWN_ROUTE]: true },
     schema: { hide: true } as object,
     logLevel: 'warn',
     prefixTrailingSlash: 'no-slash',

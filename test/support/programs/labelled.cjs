@@ -6,20 +6,20 @@ const { withLabels } = require('@loopprof/core');
 const [framework = 'express', labels = 'auto'] = process.argv.slice(2);
 const options = { labels: labels === 'auto' ? 'auto' : labels === 'true', access: 'loopback' };
 
-function burn(durationMs) {
-  const endsAt = performance.now() + durationMs;
+// By work, not by time: on a busy machine equal times are not equal CPU.
+function burn(units) {
   let sum = 0;
-  while (performance.now() < endsAt) for (let n = 0; n < 1000; n++) sum += Math.sqrt(n);
+  for (let n = 0; n < units * 150_000; n++) sum += Math.sqrt(n);
   return sum;
 }
-async function inPieces(pieceMs) {
-  burn(pieceMs);
+async function inPieces(units) {
+  burn(units);
   await null;
-  burn(pieceMs);
+  burn(units);
   await sleep(1);
-  burn(pieceMs);
+  burn(units);
   await new Promise((resolve) => setImmediate(resolve));
-  withLabels({ tenant: 'acme' }, () => burn(pieceMs));
+  withLabels({ tenant: 'acme' }, () => burn(units));
   return 'done';
 }
 const three = () => inPieces(9);

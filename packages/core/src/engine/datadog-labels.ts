@@ -61,13 +61,18 @@ export class HookedLabels implements LabelTrack {
   readonly #profiler: LabellingProfiler;
   readonly #hook: AsyncHook;
   #current: LabelSet | undefined;
+  #outer: (LabelSet | undefined)[] = [];
   #holders = 0;
 
   constructor(profiler: LabellingProfiler) {
     this.#profiler = profiler;
     this.#hook = createHook({
-      before: () => this.#set(this.#store.getStore()),
-      after: () => this.#set(undefined),
+      before: () => {
+        // Steps nest where code enters an AsyncResource by hand.
+        this.#outer.push(this.#current);
+        this.#set(this.#store.getStore());
+      },
+      after: () => this.#set(this.#outer.pop()),
     });
   }
 
@@ -104,6 +109,7 @@ export class HookedLabels implements LabelTrack {
     if (this.#holders > 0) return;
     this.#hook.disable();
     this.#store.disable();
+    this.#outer = [];
     this.#set(undefined);
   }
 

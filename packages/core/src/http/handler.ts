@@ -49,7 +49,7 @@ async function answer(request: PprofRequest, options: HandlerOptions): Promise<P
   const name = request.path.slice(1);
   if (name === '') return index(request, options);
   const document = options.registry.documents.find((each) => each.name === name);
-  if (document) return json(document);
+  if (document) return json(document, request.method);
   const profile = options.registry.lookup(name);
   if (!profile) {
     throw new LoopprofError(
@@ -60,11 +60,11 @@ async function answer(request: PprofRequest, options: HandlerOptions): Promise<P
   return capture(profile, { request, query, options });
 }
 
-function json(document: JsonDocument): PprofResponse {
+function json(document: JsonDocument, method: string): PprofResponse {
   return {
     status: 200,
     headers: { ...COMMON_HEADERS, 'Content-Type': 'application/json; charset=utf-8' },
-    body: `${JSON.stringify(document.read(), undefined, 2)}\n`,
+    body: method === 'HEAD' ? '' : `${JSON.stringify(document.read(), undefined, 2)}\n`,
   };
 }
 

@@ -16,8 +16,8 @@ export async function answerNodeRequest(
 ): Promise<PprofResponse> {
   const controller = new AbortController();
   const onClose = (): void => controller.abort();
-  res.once('close', onClose);
   try {
+    res.once('close', onClose);
     return await handler({
       method: req.method ?? 'GET',
       url,
@@ -27,6 +27,13 @@ export async function answerNodeRequest(
       httpVersion: req.httpVersion,
       signal: controller.signal,
     });
+  } catch {
+    // Not a request of node:http's kind; the handler itself never rejects.
+    return {
+      status: 500,
+      headers: { ...COMMON_HEADERS, 'Content-Type': 'text/plain; charset=utf-8' },
+      body: 'failed\n',
+    };
   } finally {
     res.removeListener('close', onClose);
   }
@@ -64,12 +71,17 @@ export function pathBelow(path: string, mount: string): string | undefined {
   return below === '' || below.startsWith('/') ? below : undefined;
 }
 
-/** Node drops all but the first of some repeated headers; who may read must see all of them. */
+/**
+ * Node drops all but the first of some repeated headers; who may read must see all of them. HTTP/2 and the requests that
+ * frameworks invent for tests have no such list, and HTTP/2 calls the host `:authority`.
+ */
 function headersOf(req: IncomingMessage): Record<string, string | readonly string[] | undefined> {
+  const given = (req.headersDistinct as NodeJS.Dict<string[]> | undefined) ?? req.headers;
   const headers: Record<string, string | readonly string[] | undefined> = {};
-  for (const [name, values] of Object.entries(req.headersDistinct)) {
-    headers[name] = values?.length === 1 ? values[0] : values;
+  for (const [name, value] of Object.entries(given)) {
+    headers[name] = Array.isArray(value) && value.length === 1 ? value[0] : value;
   }
+  headers['host'] ??= headers[':authority'];
   return headers;
 }
 

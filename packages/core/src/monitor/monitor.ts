@@ -15,6 +15,7 @@ export interface BlockedStretch {
   /** Milliseconds since the epoch. */
   readonly startedMs: number;
   readonly durationMs: number;
+  /** The route that ran most of it. */
   readonly method: string;
   readonly route: string;
 }
@@ -61,7 +62,8 @@ export class Monitor {
           startMs,
           endMs,
           durationMs: endMs - startMs,
-          charge: (owner, ms) => this.#chargeBlocked(owner, startMs, ms),
+          charge: (owner, ms) => (this.#routeOf(owner).eventLoopBlockingOwnMs += ms),
+          conclude: (owner) => this.#noteBlocked(owner, startMs, endMs),
         });
       },
       onBeat: () => {
@@ -122,11 +124,10 @@ export class Monitor {
     return this.requests.route(owner?.method ?? '', routeName(owner));
   }
 
-  #chargeBlocked(owner: RouteOwner | undefined, startMs: number, durationMs: number): void {
-    this.#routeOf(owner).eventLoopBlockingOwnMs += durationMs;
+  #noteBlocked(owner: RouteOwner | undefined, startMs: number, endMs: number): void {
     const stretch = {
-      startedMs: performance.timeOrigin + startMs,
-      durationMs,
+      startedMs: Date.now() - (performance.now() - startMs),
+      durationMs: endMs - startMs,
       method: owner?.method ?? '',
       route: routeName(owner),
     };

@@ -92,6 +92,9 @@ const requestChannel = channel('loopprof:request');
  */
 const BEATS_TO_SETTLE = 3;
 
+/** Once a second. */
+const BEATS_PER_SWEEP = 50;
+
 /** Requests that wait to be settled; past that they are settled with what is known. */
 const MAX_UNSETTLED = 100_000;
 
@@ -137,6 +140,32 @@ class TrackedRequest implements RequestTiming, RouteOwner {
     this.routeAtEnd = routeAtEnd;
     this.writeHead = (res as unknown as { writeHead: (...args: unknown[]) => unknown }).writeHead;
   }
+
+  /** What loggers see: the public part, without the request itself and its secrets. */
+  toJSON(): RequestTiming {
+    const {
+      method,
+      route,
+      startedAtMs,
+      headersAtMs,
+      endedAtMs,
+      statusCode,
+      aborted,
+      eventLoopBlockedMs,
+      gcMs,
+    } = this;
+    return {
+      method,
+      route,
+      startedAtMs,
+      headersAtMs,
+      endedAtMs,
+      statusCode,
+      aborted,
+      eventLoopBlockedMs,
+      gcMs,
+    };
+  }
 }
 
 export class RequestMonitor {
@@ -146,6 +175,7 @@ export class RequestMonitor {
   readonly #startedAtMs = performance.now();
   readonly #listeners = new Set<(timing: RequestTiming) => void>();
   #unsettled: TrackedRequest[][] = [[]];
+  #beats = 0;
 
   constructor(options: RequestMonitorOptions) {
     this.options = options;
@@ -201,6 +231,7 @@ export class RequestMonitor {
 
   /** Called on every beat of the event loop's monitor: settles the requests that ended some beats ago. */
   settle(): void {
+    this.#sweep();
     this.#unsettled.push([]);
     if (this.#unsettled.length > BEATS_TO_SETTLE)
       this.#settleAll(this.#unsettled.shift() as TrackedRequest[]);
@@ -234,6 +265,18 @@ export class RequestMonitor {
     return this.#series.route(method, route);
   }
 
+  /**
+   * A pipelined response whose turn has not come has no socket of its own, so nothing is emitted on it when the connection goes:
+   * such requests are looked for now and then.
+   */
+  #sweep(): void {
+    this.#beats += 1;
+    if (this.#beats % BEATS_PER_SWEEP !== 0) return;
+    for (const tracked of this.#inFlight) {
+      if (tracked.req?.socket.destroyed) this.end(tracked, { statusCode: undefined, aborted: true });
+    }
+  }
+
   #settleAll(ended: readonly TrackedRequest[]): void {
     const { eventLoop, collecting } = this.options;
     for (const tracked of ended) {
@@ -256,6 +299,7 @@ export class RequestMonitor {
   /** Leaves a request out of all counts: it was for ourselves. */
   ignore(tracked: TrackedRequest): void {
     this.#inFlight.delete(tracked);
+    tracked.req = undefined;
   }
 
   report(): RequestsReport {
@@ -268,7 +312,7 @@ export class RequestMonitor {
     return {
       forMs: nowMs - this.#startedAtMs,
       series: this.#series.report(),
-      routes: this.#series.routeReport(),
+      routes: this.#series.routeReport({ labelled: this.options.labels.always }),
       overflowed: this.#series.overflowed,
       inFlightCount: this.#inFlight.size,
       inFlight,

@@ -15,7 +15,10 @@ export interface RouteOwner {
 interface Stretch {
   readonly startMs: number;
   readonly endMs: number;
+  /** Called for each route that ran in it. */
   charge(owner: RouteOwner | undefined, durationMs: number): void;
+  /** Called once, with the route that ran most. */
+  conclude?(owner: RouteOwner | undefined): void;
   readonly durationMs: number;
 }
 
@@ -24,6 +27,9 @@ const NEAR_MS = 12;
 
 /** Stretches that wait for the looks of their time; more than this are charged without them. */
 const MAX_WAITING = 10_000;
+
+/** Collections are reported, and blocks noticed, after the harvest of their time may have been: its looks are kept this long. */
+const KEPT_LOOKS_MS = 10_000;
 
 /** Requests of which is remembered when they were worked on. */
 const MAX_EVENTS = 4096;
@@ -35,6 +41,7 @@ const MAX_EVENTS = 4096;
  */
 export class RunningRoutes {
   #waiting: Stretch[] = [];
+  #looks: RouteLook[] = [];
   #events: { timeMs: number; owner: RouteOwner | undefined }[] = [];
 
   /** Notes that a request was worked on at this time; without an owner, that the event loop was at none of them. */
@@ -49,18 +56,24 @@ export class RunningRoutes {
     if (this.#waiting.length > MAX_WAITING) this.settle([], Infinity);
   }
 
-  /** Charges the stretches that ended before `untilMs` by these looks, which are in the order of time. */
+  /** Charges the stretches that ended before `untilMs` by these looks, which are in the order of time and follow those before. */
   settle(looks: readonly RouteLook[], untilMs: number): void {
-    const labelled = looks.some(({ owner }) => owner !== undefined);
+    const since = (looks.at(-1)?.timeMs ?? -Infinity) - KEPT_LOOKS_MS;
+    this.#looks = [...this.#looks.filter(({ timeMs }) => timeMs >= since), ...looks];
+    const labelled = this.#looks.some(({ owner }) => owner !== undefined);
     const still: Stretch[] = [];
     for (const stretch of this.#waiting) {
       if (stretch.endMs > untilMs) still.push(stretch);
-      else {
-        const seen = labelled ? byLooks(looks, stretch) : undefined;
-        stretch.charge(seen ? seen.owner : this.#byEvents(stretch), stretch.durationMs);
-      }
+      else this.#charge(stretch, labelled);
     }
     this.#waiting = still;
+  }
+
+  #charge(stretch: Stretch, labelled: boolean): void {
+    const seen = labelled ? byLooks(this.#looks, stretch) : [];
+    const shares = seen.length > 0 ? seen : [{ owner: this.#byEvents(stretch), share: 1 }];
+    for (const { owner, share } of shares) stretch.charge(owner, stretch.durationMs * share);
+    stretch.conclude?.(shares[0]?.owner);
   }
 
   #byEvents({ startMs, endMs }: Stretch): RouteOwner | undefined {
@@ -81,23 +94,26 @@ export class RunningRoutes {
   }
 }
 
-/** The owner of most looks in the stretch; of the nearest one where none lies in it; undefined when there is no look near. */
+/** The owners of the looks in the stretch by their share, most first; of the nearest one where none lies in it. */
 function byLooks(
   looks: readonly RouteLook[],
   { startMs, endMs }: Stretch,
-): { owner: RouteOwner | undefined } | undefined {
+): { owner: RouteOwner | undefined; share: number }[] {
   const counts = new Map<RouteOwner | undefined, number>();
+  let total = 0;
   let nearest: RouteLook | undefined;
   let nearestMs = NEAR_MS;
   for (let index = Math.max(0, firstAfter(looks, startMs - NEAR_MS) - 1); index < looks.length; index++) {
     const look = looks[index] as RouteLook;
     if (look.timeMs > endMs + NEAR_MS) break;
     const awayMs = Math.max(0, startMs - look.timeMs, look.timeMs - endMs);
-    if (awayMs === 0) counts.set(look.owner, (counts.get(look.owner) ?? 0) + 1);
-    else if (awayMs < nearestMs) [nearest, nearestMs] = [look, awayMs];
+    if (awayMs === 0) {
+      counts.set(look.owner, (counts.get(look.owner) ?? 0) + 1);
+      total += 1;
+    } else if (awayMs < nearestMs) [nearest, nearestMs] = [look, awayMs];
   }
-  const [most] = [...counts].sort((a, b) => b[1] - a[1]);
-  return most ? { owner: most[0] } : nearest;
+  if (total === 0) return nearest ? [{ owner: nearest.owner, share: 1 }] : [];
+  return [...counts].sort((a, b) => b[1] - a[1]).map(([owner, count]) => ({ owner, share: count / total }));
 }
 
 /** Index of the first item later than that. */

@@ -46,8 +46,8 @@ export interface SeriesReport {
 export interface RouteReport {
   readonly method: string;
   readonly route: string;
-  /** CPU that the main thread used for it. */
-  readonly cpuMs: number;
+  /** CPU that the main thread used for it; null where looks are not labelled all the time (`labels`). */
+  readonly cpuMs: number | null;
   /** How long it blocked the event loop. Over all routes and `(no request)`: all the time it was blocked. */
   readonly eventLoopBlockingOwnMs: number;
   /** Garbage collection that ran while it did. Over all routes and `(no request)`: all there was. */
@@ -126,17 +126,17 @@ export class SeriesTable {
       : this.#addRoute(OTHER_METHOD, OTHER_ROUTE);
   }
 
-  routeReport(): RouteReport[] {
+  routeReport({ labelled }: { labelled: boolean }): RouteReport[] {
     return [...this.#routes.values()]
       .flatMap((routes) => [...routes.values()])
       .map(({ method, route, cpuMs, eventLoopBlockingOwnMs, gcOwnMs }) => ({
         method,
         route,
-        cpuMs,
+        cpuMs: labelled ? cpuMs : null,
         eventLoopBlockingOwnMs,
         gcOwnMs,
       }))
-      .sort((a, b) => b.cpuMs - a.cpuMs);
+      .sort((a, b) => (b.cpuMs ?? 0) - (a.cpuMs ?? 0) || b.eventLoopBlockingOwnMs - a.eventLoopBlockingOwnMs);
   }
 
   report(): SeriesReport[] {

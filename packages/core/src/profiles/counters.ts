@@ -11,7 +11,7 @@ export function counterDocuments(sources: ProfileSources): JsonDocument[] {
         'Requests by method, route and status class: how many, how slow (percentiles and OpenTelemetry buckets, in ms), how many ' +
         'were aborted, how long the event loop was blocked under them, those in flight; and per route its CPU, the blocking and ' +
         'the garbage collection it caused. As JSON.',
-      read: () => sources.monitor().requestsReport(),
+      read: () => sources.settledMonitor().requestsReport(),
     },
     {
       name: 'gc',
@@ -22,7 +22,7 @@ export function counterDocuments(sources: ProfileSources): JsonDocument[] {
       name: 'runtime',
       description:
         'The process in numbers: memory, event-loop utilisation and delay, and what blocked the loop last. As JSON.',
-      read: () => runtimeReport(sources.monitor()),
+      read: () => runtimeReport(sources.settledMonitor()),
     },
   ];
 }

@@ -8,6 +8,8 @@ export interface ProfileSources {
   recorder(): Recorder;
   heapRecorder(): HeapRecorder;
   monitor(): Monitor;
+  /** The same, after what was sampled up to now has told which routes ran. */
+  settledMonitor(): Monitor;
   readonly symbolizer: Symbolizer;
   /** Stands for the program in pprof's header. */
   readonly mappingFile: string;

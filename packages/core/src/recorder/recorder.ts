@@ -44,8 +44,12 @@ const HARVEST_COST_LOW_MS = 1;
 
 const MAX_OWED_INTERVALS = 5;
 
+/** The wall clock is corrected by small steps all the time. */
+const CLOCK_TOLERANCE_MICROS = 100_000;
+
 interface Waiter {
-  readonly toMicros: number;
+  /** By the monotonic clock. */
+  readonly dueAtMs: number;
   resolve(): void;
 }
 
@@ -121,6 +125,11 @@ export class Recorder {
       },
     );
     this.#release();
+    try {
+      this.#sampler.stop();
+    } catch {
+      // It has failed already.
+    }
     this.#options.onFailure(this.#failure);
   }
 
@@ -128,6 +137,7 @@ export class Recorder {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     this.#startedMicros = 0;
+    if (this.#options.labels === true) this.labels?.release();
     for (const waiter of this.#waiters) waiter.resolve();
     this.#waiters.clear();
     this.#chunks = [];
@@ -142,6 +152,7 @@ export class Recorder {
   harvest(): void {
     if (this.#startedMicros === 0) return;
     const startedAt = performance.now();
+    this.#followClock();
     const fromMicros = this.#harvestedMicros;
     const cpuNanos = threadCpuNanos();
     let chunk: Chunk;
@@ -157,16 +168,28 @@ export class Recorder {
     this.#harvestedMicros = chunk.toMicros;
     this.#settleCpu(chunk, cpuNanos);
     this.#chunks.push(chunk);
-    this.#options.onHarvest(chunk);
     this.#bytes += chunk.sizeBytes;
     this.#evict();
     this.#adapt(performance.now() - startedAt);
+    const now = performance.now();
     for (const waiter of this.#waiters) {
-      if (waiter.toMicros <= this.#harvestedMicros) {
-        this.#waiters.delete(waiter);
-        waiter.resolve();
-      }
+      if (waiter.dueAtMs <= now) waiter.resolve();
     }
+    try {
+      this.#options.onHarvest(chunk);
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  /** After the wall clock was set back, times from before cannot be told from those to come: what they belong to is let go. */
+  #followClock(): void {
+    const now = nowMicros();
+    if (now + CLOCK_TOLERANCE_MICROS >= this.#harvestedMicros) return;
+    this.#chunks = [];
+    this.#bytes = 0;
+    this.#dropped = [];
+    this.#startedMicros = this.#harvestedMicros = now;
   }
 
   /**
@@ -214,13 +237,15 @@ export class Recorder {
 
   async #harvestedUntil(toMicros: number, signal: AbortSignal | undefined): Promise<void> {
     if (signal?.aborted) throw aborted();
-    if (toMicros <= this.#harvestedMicros) return;
+    const waitMs = (toMicros - nowMicros()) / 1000;
+    if (waitMs <= 0) {
+      if (toMicros > this.#harvestedMicros) this.harvest();
+      return;
+    }
+    // Timers may fire a millisecond early by the wall clock.
+    const dueAtMs = performance.now() + Math.ceil(waitMs) + 1;
     await new Promise<void>((resolve, reject) => {
-      const timer = setTimeout(
-        () => waiter.resolve(),
-        // Timers may fire a millisecond early by the wall clock.
-        Math.max(0, Math.ceil((toMicros - nowMicros()) / 1000) + 1),
-      );
+      const timer = setTimeout(() => waiter.resolve(), dueAtMs - performance.now());
       timer.unref();
       const settle = (): void => {
         clearTimeout(timer);
@@ -232,7 +257,7 @@ export class Recorder {
         reject(aborted());
       };
       const waiter: Waiter = {
-        toMicros,
+        dueAtMs,
         resolve: () => {
           settle();
           resolve();

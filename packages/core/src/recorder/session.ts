@@ -80,6 +80,11 @@ export class RecorderSession {
     if (!isLoopprofError(this.#recorder)) this.#recorder.harvest();
   }
 
+  /** Whether every look carries the labels of the code it found. */
+  get alwaysLabelled(): boolean {
+    return this.labels !== undefined && (this.labels.always || this.options.labels === true);
+  }
+
   /** How code gets labels onto its samples; undefined where samples carry none. */
   get labels(): LabelTrack | undefined {
     return isLoopprofError(this.#recorder) ? undefined : this.#recorder.labels;

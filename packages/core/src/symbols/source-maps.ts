@@ -15,8 +15,9 @@ export interface Position {
 /** Where a position (1-based) of the generated script comes from; undefined where the map does not cover it. */
 export type OriginalOf = (line: number, column: number) => Position | undefined;
 
-/** Larger scripts and maps stay unread: parsing one would hold up the event loop for longer than its lines are worth. */
-const MAX_READ_BYTES = 16 * 1024 * 1024;
+/** A script that carries its map may be this large, and the map itself this: parsing takes 30 ms of event loop per MiB. */
+const MAX_SCRIPT_BYTES = 1024 * 1024;
+const MAX_MAP_BYTES = 512 * 1024;
 
 /** The comment stands in the last line; only an inline map makes that line longer than this. */
 const TAIL_BYTES = 4096;
@@ -69,7 +70,7 @@ async function mapOnDisk(file: string): Promise<SourceMapText | undefined> {
   const inline = INLINE.exec(url);
   if (inline) return { map: Buffer.from(url.slice(inline[0].length), 'base64').toString('utf8'), base: file };
   const mapFile = url.startsWith('file:') ? fileURLToPath(url) : resolve(dirname(file), decodeURI(url));
-  const map = await readText(mapFile);
+  const map = await readText(mapFile, MAX_MAP_BYTES);
   return map === undefined ? undefined : { map, base: mapFile };
 }
 
@@ -87,14 +88,14 @@ async function mappingUrl(file: string): Promise<string | undefined> {
   } finally {
     await handle.close();
   }
-  return URL_COMMENT.exec((await readText(file)) ?? '')?.[1];
+  return URL_COMMENT.exec((await readText(file, MAX_SCRIPT_BYTES)) ?? '')?.[1];
 }
 
-async function readText(file: string): Promise<string | undefined> {
+async function readText(file: string, maxBytes: number): Promise<string | undefined> {
   const handle = await open(file, 'r');
   try {
     const { size } = await handle.stat();
-    return size > MAX_READ_BYTES ? undefined : await handle.readFile('utf8');
+    return size > maxBytes ? undefined : await handle.readFile('utf8');
   } finally {
     await handle.close();
   }

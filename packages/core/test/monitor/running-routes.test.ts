@@ -15,15 +15,41 @@ function payerOf(
   const running = new RunningRoutes();
   for (const [timeMs, owner] of worked) running.note(timeMs, owner);
   let payer: RouteOwner | undefined | 'nobody' = 'nobody';
-  running.add({ startMs, endMs, durationMs: endMs - startMs, charge: (owner) => (payer = owner) });
+  running.add({
+    startMs,
+    endMs,
+    durationMs: endMs - startMs,
+    charge: () => {},
+    conclude: (owner) => (payer = owner),
+  });
   running.settle(seen, Infinity);
   return payer;
 }
 
 describe('RunningRoutes by labelled looks', () => {
-  it('charges whoever most looks in the stretch saw', () => {
+  it('names whoever most looks in the stretch saw', () => {
     const seen = looks([5, B], [101, A], [111, B], [121, A], [205, B]);
     expect(payerOf([100, 200], { seen })).toBe(A);
+  });
+
+  it('charges all who ran in it, by how many looks saw them', () => {
+    const running = new RunningRoutes();
+    const paid = new Map<RouteOwner | undefined, number>();
+    running.add({ startMs: 100, endMs: 180, durationMs: 80, charge: (owner, ms) => paid.set(owner, ms) });
+    running.settle(looks([105, A], [125, A], [145, A], [165, B]), Infinity);
+    expect([...paid]).toEqual([
+      [A, 60],
+      [B, 20],
+    ]);
+  });
+
+  it('remembers the looks of a harvest for what is reported after it', () => {
+    const running = new RunningRoutes();
+    const paid: (RouteOwner | undefined)[] = [];
+    running.settle(looks([105, A]), 200);
+    running.add({ startMs: 100, endMs: 110, durationMs: 10, charge: (owner) => paid.push(owner) });
+    running.settle(looks([305, B]), 400);
+    expect(paid).toEqual([A]);
   });
 
   it('charges a stretch that no look hit to the nearest one', () => {
