@@ -244,10 +244,11 @@ export class RequestMonitor {
   }
 
   /** The response's head is being written. */
-  headers(tracked: TrackedRequest, res: ServerResponse): void {
+  headers(tracked: TrackedRequest, res: ServerResponse, statusCode: number): void {
     if (tracked.headersAtMs !== undefined) return;
     const nowMs = performance.now();
     tracked.headersAtMs = nowMs;
+    tracked.statusCode = statusCode;
     const { labels, running, serverTiming, eventLoop, collecting } = this.options;
     if (!labels.always) running.note(nowMs, tracked);
     if (!serverTiming) return;
@@ -340,7 +341,7 @@ export function ignoreRequest(req: IncomingMessage): void {
 function timedWriteHead(this: ServerResponse & Timed, ...args: unknown[]): unknown {
   const tracked = this[TIMING] as TrackedRequest;
   try {
-    tracked.monitor.headers(tracked, this);
+    tracked.monitor.headers(tracked, this, typeof args[0] === 'number' ? args[0] : this.statusCode);
   } catch {
     // A header that cannot be added any more is not worth the response.
   }
