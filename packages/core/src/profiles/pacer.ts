@@ -3,7 +3,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 /** Awaited between two pieces of work; lets the event loop turn when the work has held it up for long enough. */
 export type Breathe = () => Promise<void>;
 
-const LONGEST_PIECE_MS = 2;
+const LONGEST_PIECE_MS = 3;
 
 /**
  * A capture works in pieces, so that nobody waits long for it. It counts time, not pieces: in a busy loop every turn is somebody

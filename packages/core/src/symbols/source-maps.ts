@@ -1,5 +1,5 @@
 /** Finds and reads the source maps of running scripts, so that profiles show the file that somebody wrote. */
-import { open } from 'node:fs/promises';
+import { open, type FileHandle } from 'node:fs/promises';
 import { findSourceMap } from 'node:module';
 import { dirname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -86,7 +86,7 @@ async function mappingUrl(file: string): Promise<string | undefined> {
     const lastLineIsWhole = size <= TAIL_BYTES || text.trimEnd().includes('\n');
     if (lastLineIsWhole) return undefined;
   } finally {
-    await handle.close();
+    closeSoon(handle);
   }
   return URL_COMMENT.exec((await readText(file, MAX_SCRIPT_BYTES)) ?? '')?.[1];
 }
@@ -97,8 +97,13 @@ async function readText(file: string, maxBytes: number): Promise<string | undefi
     const { size } = await handle.stat();
     return size > maxBytes ? undefined : await handle.readFile('utf8');
   } finally {
-    await handle.close();
+    closeSoon(handle);
   }
+}
+
+/** Nobody waits for a file to be closed: in a busy event loop every step takes a turn. */
+function closeSoon(handle: FileHandle): void {
+  handle.close().catch(() => {});
 }
 
 function toPath(source: string): string {

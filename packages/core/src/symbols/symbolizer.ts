@@ -18,7 +18,7 @@ export interface EngineFrame {
 }
 
 /** In a busy event loop every step of a read takes a turn, so scripts are not read one after another. */
-const READ_AT_ONCE = 64;
+const READ_AT_ONCE = 128;
 
 /** Scripts whose lack of a map is remembered. */
 const MAX_UNMAPPED = 10_000;
