@@ -6,12 +6,14 @@ const { withLabels } = require('@loopprof/core');
 const [framework = 'express', labels = 'auto'] = process.argv.slice(2);
 const options = { labels: labels === 'auto' ? 'auto' : labels === 'true', access: 'loopback' };
 
-// By work, not by time: on a busy machine equal times are not equal CPU. What nobody reads would be optimised away.
-const sink = new Float64Array(1);
-function burn(units) {
-  let sum = 0;
-  for (let n = 0; n < units * 150_000; n++) sum += Math.sqrt(n);
-  sink[0] += sum;
+// By CPU, not by the clock: on a busy machine equal times are not equal CPU.
+function burn(cpuMs) {
+  const start = process.cpuUsage();
+  for (let sum = 0; ;) {
+    for (let n = 0; n < 10_000; n++) sum += Math.sqrt(n);
+    const { user, system } = process.cpuUsage(start);
+    if (user + system >= cpuMs * 1000) return sum;
+  }
 }
 async function inPieces(units) {
   burn(units);
