@@ -164,7 +164,11 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
    * @param routeAtEnd For frameworks that tell the route only at the end: gives it then.
    */
   beginRequest(req: IncomingMessage, res: ServerResponse, routeAtEnd?: RouteAtEnd): void {
-    this.#lease?.monitor.requests.begin(req, res, routeAtEnd);
+    try {
+      this.#lease?.monitor.requests.begin(req, res, routeAtEnd);
+    } catch (error) {
+      this.#logger.debug({ err: error }, 'loopprof: a request could not be timed');
+    }
   }
 
   #resolve(): ResolvedConfig {

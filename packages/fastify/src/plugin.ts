@@ -29,13 +29,15 @@ const register: FastifyPluginAsync<ProfilerPluginOptions> = async (fastify, opti
   checkMountPath('prefix', prefix);
   const { profiler, handler } = createMount({ logger: fastify.log, ...mountOptions });
   fastify.addHook('onRequest', (request, reply, done) => {
-    const { url, config } = request.routeOptions;
-    if ((config as OwnRoute | undefined)?.[OWN_ROUTE]) {
-      done();
-      return;
+    try {
+      const { url, config } = request.routeOptions;
+      if (!(config as OwnRoute | undefined)?.[OWN_ROUTE]) {
+        profiler.beginRequest(request.raw, reply.raw);
+        if (url !== undefined) setRequestRoute(request.raw, url);
+      }
+    } catch {
+      // A request that does not tell its route is the app's all the same.
     }
-    profiler.beginRequest(request.raw, reply.raw);
-    if (url !== undefined) setRequestRoute(request.raw, url);
     done();
   });
   if (!routes) return;

@@ -29,8 +29,12 @@ export function watchRoutes(ctx: object): void {
     },
     set(this: RoutedContext & { [ROUTE]?: unknown }, route: unknown) {
       this[ROUTE] = route;
-      const template = routeTemplate(this);
-      if (template !== undefined) setRequestRoute(this.req, template);
+      try {
+        const template = routeTemplate(this);
+        if (template !== undefined) setRequestRoute(this.req, template);
+      } catch {
+        // Whatever a router leaves there, the request must not notice.
+      }
     },
   });
 }
