@@ -1091,4 +1091,20 @@ describe('a failure inside loopprof stays there', () => {
       await expectAnswers({ '/found': '200 found' });
     });
   });
+
+  it('when the route of a request cannot be told at its end, however it ends', async () => {
+    app = await listen((req, res) => {
+      profiler.beginRequest(req, res, fail);
+      if (req.url !== '/hangs') res.end('found');
+    });
+    await expectAnswers({ '/found': '200 found' });
+    const { socket, closed } = open(app.port);
+    // Nothing is emitted on the second one's response: that its client is gone is noticed within seconds.
+    socket.write(request('GET /hangs').repeat(2));
+    await sleep(100);
+    socket.destroy();
+    await closed;
+    await sleep(2500);
+    await expectAnswers({ '/found': '200 found' });
+  });
 });
