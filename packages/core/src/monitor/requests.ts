@@ -350,19 +350,18 @@ function timedWriteHead(this: ServerResponse & Timed, ...args: unknown[]): unkno
 
 function onResponseOver(_error: Error | null, res: ServerResponse): void {
   const tracked = (res as Timed)[TIMING] as TrackedRequest;
-  try {
-    tracked.monitor.end(tracked, {
-      statusCode: res.headersSent ? res.statusCode : undefined,
-      aborted: !res.writableFinished,
-    });
-  } catch {
-    // An adapter that cannot name a route must not become the app's uncaught exception.
-    tracked.monitor.ignore(tracked);
-  }
+  tracked.monitor.end(tracked, {
+    statusCode: res.headersSent ? res.statusCode : undefined,
+    aborted: !res.writableFinished,
+  });
 }
 
 function routeOf(tracked: TrackedRequest): string {
   const { routeAtEnd, req, statusCode } = tracked;
-  if (routeAtEnd && req) tracked.route = routeAtEnd(tracked, req);
+  try {
+    if (routeAtEnd && req) tracked.route = routeAtEnd(tracked, req);
+  } catch {
+    // An adapter that cannot name a route must not become the app's uncaught exception.
+  }
   return tracked.route ?? (statusCode === 404 ? UNMATCHED : UNROUTED);
 }
