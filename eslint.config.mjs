@@ -34,7 +34,20 @@ export const importLaw = {
   'core/symbols': { may: ['pprof/'], owns: ['@jridgewell/trace-mapping'] },
   'core/profiles': { may: ['recorder/', 'monitor/', 'pprof/', 'symbols/', 'errors.js', 'config.js'] },
   'core/http': { may: ['profiles/', 'config.js', 'errors.js', 'logger.js'] },
-  'core/sidecar': { may: ['http/', 'profiles/', 'recorder/', 'config.js', 'errors.js', 'logger.js'] },
+  'core/sidecar': {
+    may: [
+      'http/',
+      'profiles/',
+      'recorder/',
+      'engine/',
+      'symbols/',
+      'config.js',
+      'errors.js',
+      'logger.js',
+      'realm.js',
+    ],
+    types: ['monitor/', 'pprof/'],
+  },
   'core/snapshots': { may: ['http/', 'profiles/', 'recorder/', 'config.js', 'errors.js', 'logger.js'] },
 };
 
@@ -126,6 +139,7 @@ export default defineConfig(
     extends: [js.configs.recommended, tseslint.configs.recommendedTypeChecked],
     languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
     rules: {
+      '@typescript-eslint/no-unused-vars': ['error', { ignoreRestSiblings: true }],
       '@typescript-eslint/consistent-type-imports': 'error',
       '@typescript-eslint/no-floating-promises': 'error',
       '@typescript-eslint/switch-exhaustiveness-check': 'error',

@@ -109,6 +109,27 @@ export interface ProfilerConfig {
    * @default false
    */
   serverTiming: boolean;
+  /**
+   * Run the sidecar: a worker thread that watches the event loop, answers while it is blocked, makes profiles off the main
+   * thread, and serves the standalone address.
+   * @default true
+   */
+  sidecar: boolean;
+  /**
+   * A callback that holds the event loop for this long or longer is a stall. 20 to 3 600 000.
+   * @default 50
+   */
+  stallThresholdMs: number;
+  /**
+   * A stall that has lasted this long is reported while it lasts: a file in `profileDir` and a line on stderr. 100 to 3 600 000.
+   * @default 1_000
+   */
+  hangThresholdMs: number;
+  /**
+   * Where files go; created when the first one is written, for the owner only.
+   * @default './profiles'
+   */
+  profileDir: string;
 }
 
 /** A configuration with every field, and what was written out by the user, which some defaults depend on. */
@@ -134,6 +155,10 @@ export function defaultProfilerConfig(): ProfilerConfig {
     maxSeries: 1000,
     slowRequestMs: 1000,
     serverTiming: false,
+    sidecar: true,
+    stallThresholdMs: 50,
+    hangThresholdMs: 1000,
+    profileDir: './profiles',
   };
 }
 
@@ -180,6 +205,11 @@ const ADDRESS: Rule = {
   meets: (value) => typeof value === 'string' && parseAddress(value) !== undefined,
 };
 
+const DIRECTORY: Rule = {
+  text: 'the path of a directory',
+  meets: (value) => typeof value === 'string' && value !== '' && !value.includes('\0'),
+};
+
 const RULES: Record<keyof ProfilerConfig, Rule> = {
   enableCPU: BOOLEAN,
   enableMemory: BOOLEAN,
@@ -196,6 +226,10 @@ const RULES: Record<keyof ProfilerConfig, Rule> = {
   maxSeries: integer(1, 100_000),
   slowRequestMs: integer(1, 3_600_000),
   serverTiming: BOOLEAN,
+  sidecar: BOOLEAN,
+  stallThresholdMs: integer(20, 3_600_000),
+  hangThresholdMs: integer(100, 3_600_000),
+  profileDir: DIRECTORY,
 };
 
 /**

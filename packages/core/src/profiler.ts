@@ -1,18 +1,24 @@
 import { EventEmitter } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { isMainThread } from 'node:worker_threads';
 import { resolveConfig, type Access, type ProfilerConfig, type ResolvedConfig } from './config.js';
 import { isLoopprofError, LoopprofError, messageOf } from './errors.js';
 import { mountedAccess, standaloneAccess, type AccessCheck } from './http/access.js';
-import { createHandler } from './http/handler.js';
+import { createHandler, type ProcessStatus } from './http/handler.js';
 import type { PprofHandler } from './http/message.js';
 import { startStandaloneServer, type StandaloneServer } from './http/node-server.js';
+import { LineBudget } from './line-budget.js';
 import { guardedLogger, silentLogger, type Logger } from './logger.js';
 import type { RequestTiming, RouteAtEnd } from './monitor/requests.js';
 import { runtimeMetrics, type RuntimeMetrics } from './monitor/runtime.js';
-import { createRegistry } from './profiles/registry.js';
+import type { Capture, CaptureRequest, Profile } from './profiles/profile.js';
+import { createRegistry, factsOf, ProfileRegistry } from './profiles/registry.js';
 import { mainProcess } from './realm.js';
-import { leaseThread, type ThreadLease, type ThreadOptions } from './shared.js';
+import type { Stall } from './recorder/stalls.js';
+import { leaseThread, type ThreadLease } from './shared.js';
+import type { SidecarContext } from './sidecar/sidecar.js';
 import { Symbolizer } from './symbols/symbolizer.js';
+import type { Thread, ThreadOptions } from './thread.js';
 
 /** Who may read at one mount. */
 export interface HandlerAccess {
@@ -25,6 +31,8 @@ export interface HandlerAccess {
 export interface ProfilerEvents {
   /** A request took `slowRequestMs` or longer. Emitted some 60 ms after its end, when all that is known of it is known. */
   slowRequest: [timing: RequestTiming];
+  /** A callback held the event loop for `stallThresholdMs` or longer. Emitted when it is over and its samples are there. */
+  stall: [stall: Stall];
   newListener: [event: string | symbol, listener: (...args: unknown[]) => void];
 }
 
@@ -47,19 +55,36 @@ export interface ProfilerEvents {
 export class Profiler extends EventEmitter<ProfilerEvents> {
   readonly #given: Partial<ProfilerConfig>;
   readonly #logger: Logger;
-  readonly #registry = createRegistry({
-    recorder: () => this.#session().recorder(),
-    heapRecorder: () => this.#session().heapRecorder(),
+  readonly #isSilent: boolean;
+  /** What is made on this thread. */
+  readonly #local = createRegistry({
+    recorder: () => this.#thread().session.recorder(),
+    heapRecorder: () => this.#thread().session.heapRecorder(),
+    stalls: () => this.#thread().readStalls(),
+    // Whoever asks here has found the event loop turning.
+    stack: () => undefined,
+    blocked: () => null,
     monitor: () => this.#thread().monitor,
     settledMonitor: () => this.#settledMonitor(),
     symbolizer: new Symbolizer(),
     mappingFile: mainProcess.argv[1] ?? mainProcess.execPath,
   });
+  /** The same, in the sidecar where that can be. */
+  readonly #registry = new ProfileRegistry(
+    [...this.#local].map((profile) =>
+      profile.offThread ? { ...profile, capture: (request) => this.#capture(profile, request) } : profile,
+    ),
+    this.#local.documents,
+  );
   #config: ResolvedConfig | undefined;
   #lease: ThreadLease | undefined;
+  #contextId: number | undefined;
+  #address: string | undefined;
   #server: StandaloneServer | undefined;
   #serverProblem: LoopprofError | undefined;
   #unsubscribe: (() => void) | undefined;
+  #unsubscribeStalls: (() => void) | undefined;
+  readonly #stallLines = new LineBudget();
   #refusedConfig: LoopprofError | undefined;
   #toldAboutAccess = false;
 
@@ -71,15 +96,17 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
     super();
     this.#given = config;
     this.#logger = guardedLogger(logger);
+    this.#isSilent = logger === silentLogger;
     // What the thread shares must not hold on to a profiler, and its realm, for an event that nobody wants.
     this.on('newListener', (event) => {
       if (event === 'slowRequest') queueMicrotask(() => this.#watchSlowRequests());
+      if (event === 'stall') queueMicrotask(() => this.#watchStalls());
     });
   }
 
   /** URL of the standalone server's index page, such as `http://127.0.0.1:6060/debug/pprof/`; undefined while it does not listen. */
   get address(): string | undefined {
-    return this.#server?.address;
+    return this.#address;
   }
 
   /** Whether `start()` has been called and `stop()` has not. */
@@ -105,11 +132,9 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
     this.#startRecorder(config);
     if (!config.enableHTTP) return;
     try {
-      const handler = this.#handlerWith(standaloneAccess(config.access));
-      const server = await startStandaloneServer(handler, config.httpAddr);
-      if (this.#config === config) this.#server = server;
-      else await server.close();
+      await this.#listen(config);
     } catch (error) {
+      if (this.#config !== config) return;
       this.#serverProblem = asLoopprofError(error);
       this.#logger.error({ err: error }, `loopprof: ${messageOf(error)}`);
     }
@@ -119,11 +144,38 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
   async stop(): Promise<void> {
     const server = this.#server;
     const lease = this.#lease;
+    const contextId = this.#contextId;
     this.#unsubscribe?.();
-    this.#unsubscribe = undefined;
+    this.#unsubscribeStalls?.();
+    this.#unsubscribe = this.#unsubscribeStalls = undefined;
     this.#config = this.#server = this.#lease = this.#serverProblem = undefined;
-    lease?.release();
+    this.#contextId = this.#address = undefined;
+    if (contextId !== undefined) await lease?.thread.sidecar?.detach(contextId);
+    await lease?.release();
     await server?.close();
+  }
+
+  async #listen(config: ResolvedConfig): Promise<void> {
+    if (!isMainThread) {
+      throw new LoopprofError(
+        'LOOPPROF_ADDRESS_UNAVAILABLE',
+        'The standalone server is not started in a worker thread of the app: mount the routes, or start a profiler on the main thread.',
+      );
+    }
+    const { sidecar } = this.#thread();
+    if (sidecar?.running && this.#contextId !== undefined) {
+      const address = await sidecar.listen(this.#contextId, config.httpAddr);
+      if (this.#config === config) this.#address = address;
+      return;
+    }
+    const server = await startStandaloneServer(
+      this.#handlerWith(standaloneAccess(config.access)),
+      config.httpAddr,
+    );
+    if (this.#config === config) {
+      this.#server = server;
+      this.#address = server.address;
+    } else await server.close();
   }
 
   /** The process in numbers, as `/runtime` serves them. Cheap; throws LOOPPROF_NOT_STARTED when the profiler is not running. */
@@ -165,7 +217,7 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
    */
   beginRequest(req: IncomingMessage, res: ServerResponse, routeAtEnd?: RouteAtEnd): void {
     try {
-      this.#lease?.monitor.requests.begin(req, res, routeAtEnd);
+      this.#lease?.thread.monitor.requests.begin(req, res, routeAtEnd);
     } catch (error) {
       this.#logger.debug({ err: error }, 'loopprof: a request could not be timed');
     }
@@ -203,8 +255,7 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
       config: () => this.#running(),
       checkAccess,
       logger: this.#logger,
-      facts: () => this.#facts(),
-      problems: () => this.#problems(),
+      status: () => this.#status(),
     });
   }
 
@@ -217,15 +268,22 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
       labels: config.labels,
       maxSeries: config.maxSeries,
       serverTiming: config.serverTiming,
+      stallThresholdMs: config.stallThresholdMs,
+      sidecar: config.sidecar,
     };
     const lease = leaseThread(options);
+    const { session, sidecar, sidecarMissing, troubleListeners } = lease.thread;
     this.#lease = lease;
-    const { session } = lease;
-    if (lease.first)
+    if (lease.first) {
       session.onFailure = (error) => this.#logger.error({ err: error }, `loopprof: ${error.message}`);
-    else this.#warnAboutDifferences(options, lease.options);
+      troubleListeners.add((message) => this.#logger.warn({}, `loopprof: ${message}`));
+      if (sidecarMissing !== undefined)
+        this.#logger.warn({}, `loopprof: there is no sidecar: ${sidecarMissing}`);
+    } else this.#warnAboutDifferences(options, lease.thread.options);
     this.#watchSlowRequests();
+    this.#watchStalls();
     session.enable({ cpu: config.enableCPU, memory: config.enableMemory });
+    this.#contextId = sidecar?.attach(this.#sidecarContext(config));
     for (const problem of this.#problems())
       this.#logger.error({ err: problem }, `loopprof: ${problem.message}`);
   }
@@ -233,7 +291,7 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
   #watchSlowRequests(): void {
     const config = this.#config;
     if (!config || !this.#lease || this.#unsubscribe || this.listenerCount('slowRequest') === 0) return;
-    this.#unsubscribe = this.#lease.monitor.requests.subscribe((timing) =>
+    this.#unsubscribe = this.#lease.thread.monitor.requests.subscribe((timing) =>
       this.#onRequest(timing, config.slowRequestMs),
     );
   }
@@ -245,6 +303,37 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
       this.emit('slowRequest', timing);
     } catch (error) {
       this.#logger.error({ err: error }, `loopprof: a slowRequest listener failed: ${messageOf(error)}`);
+    }
+  }
+
+  #watchStalls(): void {
+    const listeners = this.#lease?.thread.stallListeners;
+    if (!listeners || this.#unsubscribeStalls) return;
+    if (this.#isSilent && this.listenerCount('stall') === 0) return;
+    const listener = (stall: Stall): void => this.#onStall(stall);
+    listeners.add(listener);
+    this.#unsubscribeStalls = () => void listeners.delete(listener);
+  }
+
+  #onStall(stall: Stall): void {
+    const { durationMs, cause, method, route, waitingRequests, stacks } = stall;
+    const leaf = stacks[0]?.frames.find(({ url }) => url !== '' && !url.startsWith('node:'));
+    const where = leaf ? ` in ${leaf.functionName || '(anonymous)'} ${leaf.url}:${leaf.line}` : '';
+    const leftOut = this.#stallLines.spend();
+    if (leftOut !== undefined) {
+      this.#logger.warn(
+        { durationMs, cause, method, route, waitingRequests, ...(leftOut > 0 ? { leftOut } : {}) },
+        `loopprof: the event loop was held for ${Math.round(durationMs)} ms by ${method} ${route} (${cause})${where}`.replace(
+          '  ',
+          ' ',
+        ),
+      );
+    }
+    if (this.listenerCount('stall') === 0) return;
+    try {
+      this.emit('stall', stall);
+    } catch (error) {
+      this.#logger.error({ err: error }, `loopprof: a stall listener failed: ${messageOf(error)}`);
     }
   }
 
@@ -263,34 +352,72 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
     throw this.#refusedConfig ?? notRunning();
   }
 
-  #thread(): ThreadLease {
+  #thread(): Thread {
     if (!this.#lease) throw notRunning();
-    return this.#lease;
+    return this.#lease.thread;
   }
 
   /** Its counters wait for the samples of the last seconds to tell which route ran. */
-  #settledMonitor(): ThreadLease['monitor'] {
+  #settledMonitor(): Thread['monitor'] {
     const { session, monitor } = this.#thread();
     session.harvest();
     return monitor;
   }
 
-  #session(): ThreadLease['session'] {
-    return this.#thread().session;
+  async #capture(profile: Profile, request: CaptureRequest): Promise<Capture> {
+    const { sidecar } = this.#thread();
+    if (!sidecar?.running || this.#contextId === undefined) return profile.capture(request);
+    try {
+      return await sidecar.capture(this.#contextId, profile.name, request);
+    } catch (error) {
+      // The sidecar has gone meanwhile: what is still here is made here.
+      if (isLoopprofError(error) && error.code === 'LOOPPROF_NOT_STARTED') return profile.capture(request);
+      throw error;
+    }
   }
 
-  #facts(): (readonly [string, string])[] {
-    return [
-      ['pid', String(mainProcess.pid)],
-      ['Node', mainProcess.version],
-      ['engine', this.#session().engine ?? 'none'],
-      ['up', `${Math.floor(mainProcess.uptime())} s`],
-    ];
+  #sidecarContext(config: ResolvedConfig): SidecarContext {
+    const { access, given, ...rest } = config;
+    const isHook = typeof access === 'object' && 'authorize' in access;
+    return {
+      sent: {
+        config: { ...rest, access: isHook ? 'authorize' : access },
+        profiles: [...this.#local].map(factsOf),
+        documents: this.#local.documents.map(factsOf),
+      },
+      facts: () => this.#status(),
+      document: (name) => {
+        const value = this.#local.documents.find((each) => each.name === name)?.read();
+        if (!value || value instanceof Promise) throw new Error(`${name} cannot be read at once`);
+        return value;
+      },
+      capture: async (name, request) => {
+        const profile = this.#local.lookup(name);
+        if (!profile) throw new Error(`no profile is called ${name}`);
+        return profile.capture(request);
+      },
+      authorize: async (request) => isHook && (await access.authorize(request)) === true,
+      log: ({ level, details, message }) => this.#logger[level](details, message),
+    };
+  }
+
+  #status(): ProcessStatus {
+    const { session, sidecar, sidecarMissing } = this.#thread();
+    return {
+      facts: [
+        ['pid', String(mainProcess.pid)],
+        ['Node', mainProcess.version],
+        ['engine', session.engine ?? 'none'],
+        ['sidecar', sidecar?.running ? 'running' : (sidecarMissing ?? 'none')],
+        ['up', `${Math.floor(mainProcess.uptime())} s`],
+      ],
+      problems: this.#problems().map(({ message }) => message),
+    };
   }
 
   #problems(): LoopprofError[] {
     const { enableCPU, enableMemory } = this.#running();
-    const session = this.#session();
+    const { session } = this.#thread();
     const found = [
       enableCPU ? failureOf(() => session.recorder()) : undefined,
       enableMemory ? failureOf(() => session.heapRecorder()) : undefined,

@@ -44,6 +44,10 @@ export class ContextFrameLabels implements LabelTrack {
 
   release(): void {}
 
+  takeJobIds(): boolean {
+    return false;
+  }
+
   #holder(labels: LabelSet): ContextHolder {
     let holder = this.#holders.get(labels);
     if (!holder) this.#holders.set(labels, (holder = this.#profiler.createContextHolder(labels)));
@@ -63,6 +67,7 @@ export class HookedLabels implements LabelTrack {
   #current: LabelSet | undefined;
   #outer: (LabelSet | undefined)[] = [];
   #holders = 0;
+  #jobIds = false;
 
   constructor(profiler: LabellingProfiler) {
     this.#profiler = profiler;
@@ -101,7 +106,14 @@ export class HookedLabels implements LabelTrack {
 
   retain(): void {
     this.#holders += 1;
+    this.#jobIds = true;
     if (this.#holders === 1) this.#hook.enable();
+  }
+
+  takeJobIds(): boolean {
+    const had = this.#jobIds;
+    this.#jobIds = this.#holders > 0;
+    return had;
   }
 
   release(): void {

@@ -92,7 +92,7 @@ class DatadogCpuSampler implements CpuSampler {
       withContexts: true,
       workaroundV8Bug: false,
       collectCpuTime: true,
-      collectAsyncId: false,
+      collectAsyncId: true,
       useCPED,
       CPEDKey: store,
       isMainThread,

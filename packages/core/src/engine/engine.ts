@@ -22,6 +22,11 @@ export interface RawSample {
   readonly timestamp: bigint;
   /** Nanoseconds of thread CPU since the previous look that has one; `(program)` looks have none, the next one covers them. */
   readonly cpuTime?: number | undefined;
+  /**
+   * Which callback of the event loop ran. Its promise jobs have 0 instead (their own while `HookedLabels` are on), and -1 stands
+   * for not known.
+   */
+  readonly asyncId?: number | undefined;
 }
 
 export interface RawCpuNode extends RawNode {
@@ -66,6 +71,8 @@ export interface LabelTrack {
   current(): LabelSet | undefined;
   retain(): void;
   release(): void;
+  /** Whether promise jobs had async ids of their own at any time since this was last asked. */
+  takeJobIds(): boolean;
 }
 
 export interface HeapSamplerOptions {

@@ -16,10 +16,14 @@ export interface HandlerOptions {
   readonly config: () => ProfilerConfig;
   readonly checkAccess: AccessCheck;
   readonly logger: Logger;
-  /** Facts for the index page, read when it is shown. */
-  readonly facts: () => readonly (readonly [string, string])[];
-  /** What does not work, read when the index page is shown. */
-  readonly problems: () => readonly Error[];
+  /** What the index page says of the process, read when it is shown. */
+  readonly status: () => ProcessStatus | Promise<ProcessStatus>;
+}
+
+export interface ProcessStatus {
+  readonly facts: readonly (readonly [string, string])[];
+  /** What does not work, one line each. */
+  readonly problems: readonly string[];
 }
 
 const TEXT = 'text/plain; charset=utf-8';
@@ -60,11 +64,11 @@ async function answer(request: PprofRequest, options: HandlerOptions): Promise<P
   return capture(profile, { request, query, options });
 }
 
-function json(document: JsonDocument, method: string): PprofResponse {
+async function json(document: JsonDocument, method: string): Promise<PprofResponse> {
   return {
     status: 200,
     headers: { ...COMMON_HEADERS, 'Content-Type': 'application/json; charset=utf-8' },
-    body: method === 'HEAD' ? '' : `${JSON.stringify(document.read(), undefined, 2)}\n`,
+    body: method === 'HEAD' ? '' : `${JSON.stringify(await document.read(), undefined, 2)}\n`,
   };
 }
 
@@ -114,16 +118,15 @@ function disabledReason(profile: Profile, config: ProfilerConfig): string | unde
     : `The ${profile.name} profile is turned off: \`${profile.enabledBy}\` is false.`;
 }
 
-function index({ headers, url }: PprofRequest, options: HandlerOptions): PprofResponse {
-  const { registry, facts, problems } = options;
+async function index({ headers, url }: PprofRequest, options: HandlerOptions): Promise<PprofResponse> {
+  const { registry } = options;
   const config = options.config();
   const host = headers['host'];
   const { pathname } = splitUrl(url);
   const body = indexPage({
     entries: [...registry].map((profile) => ({ profile, closedBecause: disabledReason(profile, config) })),
     documents: registry.documents,
-    facts: facts(),
-    problems: problems().map((problem) => problem.message),
+    ...(await options.status()),
     baseUrl: `http://${typeof host === 'string' ? host : 'localhost'}${pathname}`,
   });
   return {
@@ -160,6 +163,7 @@ function errorResponse(thrown: unknown, logger: Logger): PprofResponse {
       'X-Go-Pprof': '1',
       ...(status === 401 ? { 'WWW-Authenticate': 'Basic realm="loopprof"' } : {}),
       ...(status === 405 ? { Allow: 'GET, HEAD' } : {}),
+      ...(known && thrown.code === 'LOOPPROF_LOOP_BLOCKED' ? { 'Retry-After': '1' } : {}),
     },
     body: `${message}\n`,
   };

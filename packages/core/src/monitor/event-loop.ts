@@ -18,28 +18,60 @@ export interface EventLoopDelay {
   readonly maxMs: number;
 }
 
-/** Told of every stretch in which the loop was blocked; times are `performance.now()`. */
-export type BlockedListener = (startMs: number, endMs: number) => void;
+/** What the system has given the thread so far. */
+export interface ThreadTimes {
+  readonly cpuMs: number;
+  readonly runDelayMs: number;
+}
+
+/** A stretch in which the loop was blocked; times are `performance.now()`. */
+export interface BlockedTurn {
+  readonly startMs: number;
+  readonly endMs: number;
+  /**
+   * The longest time in it without a sign of another callback: where one callback blocked the loop, this is it, and not what
+   * had piled up behind it.
+   */
+  readonly longestStartMs: number;
+  readonly longestEndMs: number;
+  /** What the thread was given from the beat before to this one; undefined where the system does not tell. */
+  readonly given: ThreadTimes | undefined;
+}
+
+export interface EventLoopListeners {
+  onBlocked(turn: BlockedTurn): void;
+  onBeat(): void;
+}
+
+export interface EventLoopOptions extends EventLoopListeners {
+  /** What the system has given the thread so far; undefined where it does not tell. */
+  threadTimes?: () => ThreadTimes | undefined;
+}
 
 /** Watches the event loop from inside it: how late its timers are, when it was blocked, how much of the time it is busy. */
 export class EventLoopMonitor {
   /** When the loop was blocked. */
   readonly blocked = new Intervals();
-  readonly #listeners: { onBlocked: BlockedListener; onBeat: () => void };
+  readonly #options: EventLoopOptions;
   readonly #delay = new LatencyHistogram();
   #readings: { idleMs: number; activeMs: number }[] = [];
   #timer: NodeJS.Timeout | undefined;
   #beatAtMs = 0;
   #idleMs = 0;
   #readingAtMs = 0;
+  #times: ThreadTimes | undefined;
+  #markedAtMs = 0;
+  #longestMs = 0;
+  #longestEndMs = 0;
 
-  constructor(listeners: { onBlocked: BlockedListener; onBeat: () => void }) {
-    this.#listeners = listeners;
+  constructor(options: EventLoopOptions) {
+    this.#options = options;
   }
 
   start(): void {
-    this.#beatAtMs = this.#readingAtMs = performance.now();
+    this.#beatAtMs = this.#readingAtMs = this.#markedAtMs = performance.now();
     this.#idleMs = performance.nodeTiming.idleTime;
+    this.#times = this.#options.threadTimes?.();
     this.#readings = [this.#reading()];
     this.#timer = setInterval(() => this.#beat(), BEAT_MS);
     this.#timer.unref();
@@ -73,29 +105,55 @@ export class EventLoopMonitor {
     return past + Math.min(busyMs, nowMs - fromMs);
   }
 
+  /** A callback of its own has begun or is about to end: time before and after this moment was not one callback's. */
+  mark(nowMs: number): void {
+    const silentMs = nowMs - this.#markedAtMs;
+    if (silentMs > this.#longestMs) {
+      this.#longestMs = silentMs;
+      this.#longestEndMs = nowMs;
+    }
+    this.#markedAtMs = nowMs;
+  }
+
   #beat(): void {
     const nowMs = performance.now();
     const idleMs = performance.nodeTiming.idleTime;
     const gapMs = nowMs - this.#beatAtMs;
     const busyMs = Math.max(0, gapMs - (idleMs - this.#idleMs));
+    this.mark(nowMs);
     this.#beatAtMs = nowMs;
     this.#idleMs = idleMs;
+    const before = this.#times;
+    this.#times = this.#options.threadTimes?.();
     const lateMs = Math.max(0, gapMs - BEAT_MS);
     this.#delay.record(lateMs);
     if (lateMs > LATE_MS && busyMs > LATE_MS) {
       this.blocked.add(nowMs - busyMs, nowMs);
-      this.#listeners.onBlocked(nowMs - busyMs, nowMs);
+      // The loop waits before the callback that blocks it, never after: the beat is overdue then.
+      const busyUntilEndMs = busyMs - (nowMs - this.#longestEndMs);
+      this.#options.onBlocked({
+        startMs: nowMs - busyMs,
+        endMs: nowMs,
+        longestStartMs: this.#longestEndMs - Math.max(0, Math.min(this.#longestMs, busyUntilEndMs)),
+        longestEndMs: this.#longestEndMs,
+        given: difference(this.#times, before),
+      });
     }
+    this.#longestMs = 0;
     if (nowMs - this.#readingAtMs >= READING_EVERY_MS) {
       this.#readingAtMs = nowMs;
       this.#readings.push(this.#reading());
       if (this.#readings.length > READINGS) this.#readings.shift();
     }
-    this.#listeners.onBeat();
+    this.#options.onBeat();
   }
 
   #reading(): { idleMs: number; activeMs: number } {
     const { idle, active } = performance.eventLoopUtilization();
     return { idleMs: idle, activeMs: active };
   }
+}
+
+function difference(to: ThreadTimes | undefined, from: ThreadTimes | undefined): ThreadTimes | undefined {
+  return to && from && { cpuMs: to.cpuMs - from.cpuMs, runDelayMs: to.runDelayMs - from.runDelayMs };
 }

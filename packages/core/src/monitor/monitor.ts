@@ -1,5 +1,5 @@
 import { channel } from 'node:diagnostics_channel';
-import { EventLoopMonitor, type EventLoopDelay } from './event-loop.js';
+import { EventLoopMonitor, type BlockedTurn, type EventLoopDelay, type ThreadTimes } from './event-loop.js';
 import { GcMonitor, type GcReport } from './gc.js';
 import { NO_REQUEST, RequestMonitor, UNROUTED, type RequestLabels, type RequestsReport } from './requests.js';
 import { RunningRoutes, type RouteLook, type RouteOwner } from './running-routes.js';
@@ -8,6 +8,26 @@ export interface MonitorOptions {
   maxSeries: number;
   serverTiming: boolean;
   labels: RequestLabels;
+  stallThresholdMs: number;
+  /** What the system has given the thread so far; undefined where it does not tell. */
+  threadTimes?: () => ThreadTimes | undefined;
+  /** For how long of the last `durationMs` the process was not running at all. */
+  stoppedMs?: (durationMs: number) => number;
+  /** Told of what may be one callback's stall, as soon as it is known whose. */
+  onStall?: (stall: MonitoredStall) => void;
+  onBacklog?: (durationMs: number) => void;
+  onBeat?: () => void;
+}
+
+/** A stall as the monitor sees it; times are `performance.now()`. */
+export interface MonitoredStall {
+  readonly startMs: number;
+  readonly endMs: number;
+  readonly method: string;
+  readonly route: string;
+  readonly waitingRequests: number;
+  readonly given: ThreadTimes | undefined;
+  readonly stoppedMs: number;
 }
 
 /** A stretch in which the event loop was blocked. */
@@ -46,8 +66,11 @@ export class Monitor {
   readonly eventLoop: EventLoopMonitor;
   readonly #running = new RunningRoutes();
   readonly #blocked: BlockedStretch[] = [];
+  readonly #options: MonitorOptions;
 
-  constructor({ maxSeries, serverTiming, labels }: MonitorOptions) {
+  constructor(options: MonitorOptions) {
+    this.#options = options;
+    const { maxSeries, serverTiming, labels, threadTimes } = options;
     this.gc = new GcMonitor((startMs, durationMs) => {
       this.#running.add({
         startMs,
@@ -57,7 +80,9 @@ export class Monitor {
       });
     });
     this.eventLoop = new EventLoopMonitor({
-      onBlocked: (startMs, endMs) => {
+      ...(threadTimes ? { threadTimes } : {}),
+      onBlocked: (turn) => {
+        const { startMs, endMs } = turn;
         this.#running.add({
           startMs,
           endMs,
@@ -65,9 +90,11 @@ export class Monitor {
           charge: (owner, ms) => (this.#routeOf(owner).eventLoopBlockingOwnMs += ms),
           conclude: (owner) => this.#noteBlocked(owner, startMs, endMs),
         });
+        this.#noteTurn(turn);
       },
       onBeat: () => {
         this.requests.settle();
+        options.onBeat?.();
         // Without labels there are no looks to wait for.
         if (labels.always) return;
         this.#running.settle([], Infinity);
@@ -99,6 +126,11 @@ export class Monitor {
     this.#running.settle(looks, untilMs);
   }
 
+  /** Whether something has happened of which the next harvest will tell whose it was. */
+  get waitsForLooks(): boolean {
+    return this.#running.waiting;
+  }
+
   requestsReport(): RequestsReport & Totals {
     return {
       ...this.requests.report(),
@@ -118,6 +150,39 @@ export class Monitor {
       blockedTotalMs: this.eventLoop.blocked.totalMs,
       blocked: [...this.#blocked].reverse(),
     };
+  }
+
+  /** One callback may have held the loop for all of the longest silence; otherwise many have. */
+  #noteTurn({
+    startMs: turnStartMs,
+    endMs: turnEndMs,
+    longestStartMs,
+    longestEndMs,
+    given,
+  }: BlockedTurn): void {
+    const { stallThresholdMs, onStall, onBacklog } = this.#options;
+    if (turnEndMs - turnStartMs < stallThresholdMs) return;
+    if (longestEndMs - longestStartMs < stallThresholdMs) {
+      onBacklog?.(turnEndMs - turnStartMs);
+      return;
+    }
+    const range = { startMs: longestStartMs, endMs: longestEndMs };
+    const stoppedMs = this.#options.stoppedMs?.(turnEndMs - turnStartMs) ?? 0;
+    // What has come meanwhile is taken from the sockets in the next phase of the loop, before its immediates.
+    setImmediate(() => {
+      // Who it was may be known only later, when those who waited have gone.
+      const waitingFor = this.requests.waitingOn(range);
+      this.#running.add({
+        ...range,
+        durationMs: longestEndMs - longestStartMs,
+        charge: () => {},
+        conclude: (owner) => {
+          const { method = '' } = owner ?? {};
+          const route = routeName(owner);
+          onStall?.({ ...range, method, route, waitingRequests: waitingFor(owner), given, stoppedMs });
+        },
+      });
+    }).unref();
   }
 
   #routeOf(owner: RouteOwner | undefined): { gcOwnMs: number; eventLoopBlockingOwnMs: number } {

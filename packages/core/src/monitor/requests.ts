@@ -191,6 +191,7 @@ export class RequestMonitor {
     res.writeHead = timedWriteHead as ServerResponse['writeHead'];
     this.#inFlight.add(tracked);
     onFinished(res, onResponseOver);
+    this.options.eventLoop.mark(tracked.startedAtMs);
     this.options.labels.enter(tracked.method, UNROUTED);
     if (!this.options.labels.always) this.options.running.note(tracked.startedAtMs, tracked);
   }
@@ -213,6 +214,7 @@ export class RequestMonitor {
   ): void {
     if (!this.#inFlight.delete(tracked)) return;
     tracked.endedAtMs = performance.now();
+    this.options.eventLoop.mark(tracked.endedAtMs);
     tracked.statusCode = statusCode;
     tracked.aborted = aborted;
     const route = routeOf(tracked);
@@ -250,6 +252,7 @@ export class RequestMonitor {
     tracked.headersAtMs = nowMs;
     tracked.statusCode = statusCode;
     const { labels, running, serverTiming, eventLoop, collecting } = this.options;
+    eventLoop.mark(nowMs);
     if (!labels.always) running.note(nowMs, tracked);
     if (!serverTiming) return;
     const { startedAtMs, blockedTotalAtStartMs, gcTotalAtStartMs } = tracked;
@@ -259,6 +262,26 @@ export class RequestMonitor {
       'Server-Timing',
       `app;dur=${(nowMs - startedAtMs).toFixed(1)}, loop;desc="event loop blocked";dur=${loop.toFixed(1)}, gc;dur=${gc.toFixed(1)}`,
     );
+  }
+
+  /**
+   * Counts the requests that were in flight, or have come, while the loop was blocked in that time; gives how many of them had to
+   * wait, once it is known whose request blocked it.
+   */
+  waitingOn({ startMs, endMs }: { startMs: number; endMs: number }): (owner?: RouteOwner) => number {
+    const waiting: TrackedRequest[] = [];
+    let begun = false;
+    const sort = (tracked: TrackedRequest): void => {
+      if (tracked.startedAtMs >= startMs - 1 && tracked.startedAtMs < endMs) begun = true;
+      else if ((tracked.endedAtMs ?? Infinity) >= endMs) waiting.push(tracked);
+    };
+    for (const tracked of this.#inFlight) sort(tracked);
+    for (const ended of this.#unsettled) ended.forEach(sort);
+    return (owner) => {
+      // A request that begins meanwhile is the one that blocks; without one, it is one of the owner's that goes on after a wait.
+      const goesOn = !begun && owner && waiting.some(isOf(owner));
+      return waiting.length - (goesOn ? 1 : 0);
+    };
   }
 
   /** What is counted for a route whatever the status. */
@@ -354,6 +377,10 @@ function onResponseOver(_error: Error | null, res: ServerResponse): void {
     statusCode: res.headersSent ? res.statusCode : undefined,
     aborted: !res.writableFinished,
   });
+}
+
+function isOf(owner: RouteOwner): (tracked: TrackedRequest) => boolean {
+  return ({ method, route }) => method === owner.method && route === owner.route;
 }
 
 function routeOf(tracked: TrackedRequest): string {

@@ -50,6 +50,11 @@ export class RunningRoutes {
     if (this.#events.length >= 2 * MAX_EVENTS) this.#events = this.#events.slice(-MAX_EVENTS);
   }
 
+  /** Whether stretches wait for the looks of their time. */
+  get waiting(): boolean {
+    return this.#waiting.length > 0;
+  }
+
   /** Charges a stretch as soon as it is known who ran. */
   add(stretch: Stretch): void {
     this.#waiting.push(stretch);

@@ -22,6 +22,7 @@ export function counterDocuments(sources: ProfileSources): JsonDocument[] {
       name: 'runtime',
       description:
         'The process in numbers: memory, event-loop utilisation and delay, and what blocked the loop last. As JSON.',
+      remembered: true,
       read: () => runtimeReport(sources.settledMonitor()),
     },
   ];

@@ -1,7 +1,7 @@
 import { encodeProfile } from '../pprof/encode.js';
 import type { ProfileData } from '../pprof/profile-data.js';
 import { cpuStacksOf } from '../recorder/cpu-stacks.js';
-import type { SampleWindow } from '../recorder/recorder.js';
+import type { SampleWindow } from '../recorder/sample-store.js';
 import { LoopprofError } from '../errors.js';
 import { createPacer, type Breathe } from './pacer.js';
 import type { Capture, CaptureRequest, Profile } from './profile.js';
@@ -20,6 +20,7 @@ export function cpuProfile(sources: ProfileSources): Profile {
     text: false,
     gc: false,
     exampleQuery: '?seconds=30',
+    offThread: true,
     capture: (request) => captureCpu(sources, request),
   };
 }

@@ -4,6 +4,10 @@ export interface JsonDocument {
   readonly name: string;
   /** One or two sentences for the index page. */
   readonly description: string;
+  /** Whether the sidecar makes it from what it has; the others are read on the main thread. */
+  readonly offThread?: boolean;
+  /** Whether the sidecar keeps a recent one, to serve while the main thread lets nobody in. */
+  readonly remembered?: boolean;
   /** The value to serve; throws the reason when there is none. */
-  read(): object;
+  read(): object | Promise<object>;
 }

@@ -5,8 +5,7 @@ import { encodeProfile } from '../pprof/encode.js';
 import { heapText } from '../pprof/heap-text.js';
 import type { ProfileData } from '../pprof/profile-data.js';
 import { pseudoFrame } from '../recorder/frames.js';
-import { collectGarbage } from '../recorder/garbage.js';
-import type { HeapStack } from '../recorder/heap-recorder.js';
+import type { HeapReading, HeapStack } from '../recorder/heap-recorder.js';
 import { createPacer, type Breathe } from './pacer.js';
 import type { Capture, CaptureRequest, Profile } from './profile.js';
 import type { ProfileSources } from './sources.js';
@@ -30,24 +29,26 @@ export function heapProfile(sources: ProfileSources): Profile {
     text: true,
     gc: true,
     exampleQuery: '?debug=1',
+    offThread: true,
     capture: (request) => captureHeap(sources, request),
   };
 }
 
 async function captureHeap(sources: ProfileSources, request: CaptureRequest): Promise<Capture> {
   const breathe = createPacer();
+  const read = async (gc: boolean) => sources.heapRecorder().read({ gc });
   const encode = (data: ProfileData) => encodeProfile(data, { mappingFile: sources.mappingFile, breathe });
   if (request.deltaMs !== undefined) {
-    const before = await heapProfileData(sources, breathe);
+    const before = await heapProfileData(await read(false), { sources, breathe });
     await abortableSleep(request.deltaMs, request.signal);
-    const after = await heapProfileData(sources, breathe);
+    const after = await heapProfileData(await read(false), { sources, breathe });
     const data = diffProfiles(before, after);
     return { body: await encode(data), notes: data.comments };
   }
-  if (request.gc) collectGarbage();
-  const data = await heapProfileData(sources, breathe);
+  const reading = await read(request.gc);
+  const data = await heapProfileData(reading, { sources, breathe });
   if (request.debug === 0) return { body: await encode(data), notes: data.comments };
-  const { heapUsed, heapTotal, external, arrayBuffers, rss } = process.memoryUsage();
+  const { heapUsed, heapTotal, external, arrayBuffers, rss } = reading.memory;
   const stats = {
     heapUsedBytes: heapUsed,
     heapTotalBytes: heapTotal,
@@ -58,11 +59,12 @@ async function captureHeap(sources: ProfileSources, request: CaptureRequest): Pr
   return { body: heapText(data, stats), notes: data.comments };
 }
 
-async function heapProfileData(sources: ProfileSources, breathe: Breathe): Promise<ProfileData> {
-  const heapRecorder = sources.heapRecorder();
-  const reading = heapRecorder.read();
+async function heapProfileData(
+  reading: HeapReading,
+  { sources, breathe }: { sources: ProfileSources; breathe: Breathe },
+): Promise<ProfileData> {
   const timeNanos = BigInt(Date.now()) * 1_000_000n;
-  const stacks = [...reading.stacks, ...offHeapStacks()];
+  const stacks = [...reading.stacks, ...offHeapStacks(reading.memory)];
   const shown = await sources.symbolizer.symbolize(
     stacks.map(({ frames }) => frames),
     breathe,
@@ -73,7 +75,7 @@ async function heapProfileData(sources: ProfileSources, breathe: Breathe): Promi
       { type: 'inuse_space', unit: 'bytes' },
     ],
     periodType: { type: 'space', unit: 'bytes' },
-    period: heapRecorder.intervalBytes,
+    period: reading.intervalBytes,
     timeNanos,
     comments: reading.restarted
       ? [
@@ -88,8 +90,7 @@ async function heapProfileData(sources: ProfileSources, breathe: Breathe): Promi
 }
 
 /** Node knows the bytes off the heap, not the objects: each kind counts as one, since pprof takes zero objects for no bytes. */
-function offHeapStacks(): HeapStack[] {
-  const { external, arrayBuffers } = process.memoryUsage();
+function offHeapStacks({ external, arrayBuffers }: NodeJS.MemoryUsage): HeapStack[] {
   return [
     { frames: [ARRAY_BUFFERS_FRAME], objects: 1, sizeBytes: arrayBuffers },
     { frames: [EXTERNAL_FRAME], objects: 1, sizeBytes: Math.max(0, external - arrayBuffers) },

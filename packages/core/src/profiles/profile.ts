@@ -37,6 +37,8 @@ export interface Profile {
   readonly gc: boolean;
   /** Parameters of the index page's link. */
   readonly exampleQuery: string;
+  /** Whether the sidecar makes it from what it has, off the main thread; the others are made there. */
+  readonly offThread?: boolean;
   /** Rejects with LOOPPROF_ABORTED when the signal aborts, LOOPPROF_ENGINE_UNAVAILABLE when there is nothing to read from. */
   capture(request: CaptureRequest): Promise<Capture>;
 }

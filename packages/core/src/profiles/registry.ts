@@ -4,6 +4,8 @@ import type { JsonDocument } from './document.js';
 import { heapProfile } from './heap.js';
 import type { Profile } from './profile.js';
 import type { ProfileSources } from './sources.js';
+import { stackDocument } from './stack.js';
+import { stallsDocument } from './stalls.js';
 
 /** The profiles by name, and the JSON documents beside them, in the order of the index page. */
 export class ProfileRegistry {
@@ -30,6 +32,15 @@ export class ProfileRegistry {
   }
 }
 
+/** What can be told of a profile or a document to another thread: all but its functions. */
+export function factsOf<T extends Profile | JsonDocument>(entry: T): Omit<T, 'capture' | 'read'> {
+  const facts = Object.entries(entry).filter(([, value]) => typeof value !== 'function');
+  return Object.fromEntries(facts) as Omit<T, 'capture' | 'read'>;
+}
+
 export function createRegistry(sources: ProfileSources): ProfileRegistry {
-  return new ProfileRegistry([cpuProfile(sources), heapProfile(sources)], counterDocuments(sources));
+  return new ProfileRegistry(
+    [cpuProfile(sources), heapProfile(sources)],
+    [...counterDocuments(sources), stallsDocument(sources), stackDocument(sources)],
+  );
 }

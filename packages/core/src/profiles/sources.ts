@@ -1,12 +1,46 @@
 import type { Monitor } from '../monitor/monitor.js';
-import type { HeapRecorder } from '../recorder/heap-recorder.js';
-import type { Recorder } from '../recorder/recorder.js';
+import type { Frame } from '../recorder/frames.js';
+import type { HeapSource } from '../recorder/heap-recorder.js';
+import type { SampleSource } from '../recorder/sample-store.js';
+import type { Backlog, Stall } from '../recorder/stalls.js';
 import type { Symbolizer } from '../symbols/symbolizer.js';
 
-/** What profiles are made from. A recorder that is not running throws the reason when it is asked for. */
+/** How the event loop is blocked at this moment. */
+export interface BlockedState {
+  /** In JavaScript, which the sidecar can interrupt, or in native code, which lets nothing in. */
+  readonly kind: 'javascript' | 'native';
+  /** ISO 8601. */
+  readonly since: string;
+  readonly forMs: number;
+  /** The route that was reached last; undefined when there was none. */
+  readonly method: string | undefined;
+  readonly route: string | undefined;
+}
+
+export interface StallsReading {
+  readonly stallThresholdMs: number;
+  /** Since the profiler started. */
+  readonly count: number;
+  readonly totalMs: number;
+  readonly backlog: Readonly<Backlog>;
+  /** The last ones, newest first. */
+  readonly stalls: readonly Stall[];
+  /** Whether some are not in it yet: what is known of them is complete within a moment. */
+  readonly pending: boolean;
+}
+
+/**
+ * What profiles are made from, on the thread that is profiled or in the sidecar. What is not running throws the reason when it
+ * is asked for.
+ */
 export interface ProfileSources {
-  recorder(): Recorder;
-  heapRecorder(): HeapRecorder;
+  recorder(): SampleSource;
+  heapRecorder(): HeapSource;
+  stalls(): StallsReading | Promise<StallsReading>;
+  /** The stack that blocks the event loop, leaf first; undefined when none does. */
+  stack(): readonly Frame[] | undefined | Promise<readonly Frame[] | undefined>;
+  /** Null while the event loop turns. */
+  blocked(): BlockedState | null;
   monitor(): Monitor;
   /** The same, after what was sampled up to now has told which routes ran. */
   settledMonitor(): Monitor;

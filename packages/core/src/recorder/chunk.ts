@@ -16,6 +16,10 @@ export interface Chunk {
   readonly nodes: Uint32Array;
   /** Thread CPU since the look before, or {@link CPU_IN_NEXT}. */
   readonly cpuNanos: Float64Array;
+  /** Which callback of the event loop ran; 0 where that is not known. */
+  readonly asyncIds: Float64Array;
+  /** Whether promise jobs had ids of their own, so that the ids do not tell callbacks apart. */
+  readonly jobsHaveIds: boolean;
   /** Per sample; undefined when none has any. */
   readonly labels: readonly (LabelSet | undefined)[] | undefined;
   readonly otherThreadsCpuNanos: number;
@@ -28,12 +32,13 @@ interface Look {
   timeMicros: number;
   node: number;
   cpuNanos: number;
+  asyncId: number;
   labels: LabelSet | undefined;
 }
 
-/** Columns per node (parent, frame pointer) and per sample (time, node, CPU, labels), and the object around them. */
+/** Columns per node (parent, frame pointer) and per sample (time, node, CPU, callback, labels), and the object around them. */
 const NODE_BYTES = 12;
-const SAMPLE_BYTES = 28;
+const SAMPLE_BYTES = 36;
 const CHUNK_BYTES = 400;
 
 /**
@@ -43,7 +48,7 @@ const CHUNK_BYTES = 400;
 export function chunkOf(
   window: RawCpuWindow,
   frameTable: FrameTable,
-  range: { fromMicros: number; toMicros: number },
+  range: { fromMicros: number; toMicros: number; jobsHaveIds: boolean },
 ): Chunk {
   const parents: number[] = [];
   const frames: Frame[] = [];
@@ -57,12 +62,13 @@ export function chunkOf(
     const node = parents.push(pendingParents.pop() as number) - 1;
     frames.push(frameTable.intern(raw));
     if (raw.hitCount > 0) {
-      for (const { timestamp, cpuTime, context } of raw.contexts ?? []) {
+      for (const { timestamp, cpuTime, asyncId, context } of raw.contexts ?? []) {
         labelled ||= context !== undefined;
         looks.push({
           timeMicros: Number(timestamp),
           node,
           cpuNanos: cpuTime ?? CPU_IN_NEXT,
+          asyncId: asyncId !== undefined && asyncId > 0 ? asyncId : 0,
           labels: context as LabelSet | undefined,
         });
       }
@@ -82,7 +88,9 @@ export function chunkOf(
     timesMicros: new Float64Array(looks.length),
     nodes: new Uint32Array(looks.length),
     cpuNanos: new Float64Array(looks.length),
+    asyncIds: new Float64Array(looks.length),
     labels: labelled ? looks.map(({ labels }) => labels) : undefined,
+    jobsHaveIds: range.jobsHaveIds,
     lostCpuNanos: 0,
     otherThreadsCpuNanos: window.otherThreadsCpuNanos ?? 0,
     sizeBytes: CHUNK_BYTES + frames.length * NODE_BYTES + looks.length * SAMPLE_BYTES,
@@ -91,6 +99,7 @@ export function chunkOf(
     chunk.timesMicros[index] = look.timeMicros;
     chunk.nodes[index] = look.node;
     chunk.cpuNanos[index] = look.cpuNanos;
+    chunk.asyncIds[index] = look.asyncId;
   });
   return chunk;
 }

@@ -3,7 +3,7 @@ import type { Chunk } from './chunk.js';
 import { cpuTimesOf } from './cpu-time.js';
 import { pseudoFrame, type Frame } from './frames.js';
 import { looksOf, type ChunkLook } from './looks.js';
-import type { SampleWindow } from './recorder.js';
+import type { SampleWindow } from './sample-store.js';
 import { StackTree } from './stack-tree.js';
 
 /** The CPU that one stack used in a window, under one set of labels. */

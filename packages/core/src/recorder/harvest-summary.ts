@@ -10,6 +10,7 @@ export interface HarvestSummary {
   /** The looks that found the thread at work, in the order of time. */
   readonly looks: readonly { readonly timeMicros: number; readonly labels: LabelSet | undefined }[];
   readonly toMicros: number;
+  readonly chunk: Chunk;
 }
 
 export function summarize(chunk: Chunk, intervalMicros: number): HarvestSummary {
@@ -19,5 +20,5 @@ export function summarize(chunk: Chunk, intervalMicros: number): HarvestSummary 
   looks.forEach(({ labels }, index) =>
     cpuNanos.set(labels, (cpuNanos.get(labels) ?? 0) + (nanos[index] as number)),
   );
-  return { cpuNanos, looks: looks.filter(({ kind }) => kind !== 'idle'), toMicros: chunk.toMicros };
+  return { cpuNanos, looks: looks.filter(({ kind }) => kind !== 'idle'), toMicros: chunk.toMicros, chunk };
 }

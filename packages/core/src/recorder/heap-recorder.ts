@@ -1,6 +1,7 @@
 import type { HeapSampler, RawHeapNode } from '../engine/engine.js';
 import { LoopprofError, messageOf } from '../errors.js';
 import { FrameTable, type Frame } from './frames.js';
+import { collectGarbage } from './garbage.js';
 import { StackTree } from './stack-tree.js';
 
 /** What one stack has allocated and still holds; V8's values are already scaled up from the samples. */
@@ -17,13 +18,23 @@ export interface HeapReading {
   readonly sinceMicros: number;
   /** Whether another tool had stopped V8's one heap sampler, so that it counts anew from `sinceMicros`. */
   readonly restarted: boolean;
+  /** Mean distance between two samples. */
+  readonly intervalBytes: number;
+  /** The process's memory at that moment. */
+  readonly memory: NodeJS.MemoryUsage;
+}
+
+/** Where readings of the heap come from. */
+export interface HeapSource {
+  /** The sampled live allocations, after a collection if `gc` asks for one. */
+  read(options: { gc: boolean }): HeapReading | Promise<HeapReading>;
 }
 
 /** Deeper callers are cut off; V8 keeps this many frames from the leaf. */
 const STACK_DEPTH = 128;
 
 /** The always-on heap sampler, and what it holds now. */
-export class HeapRecorder {
+export class HeapRecorder implements HeapSource {
   readonly #sampler: HeapSampler;
   readonly #intervalBytes: number;
   readonly #frameTable = new FrameTable();
@@ -33,10 +44,6 @@ export class HeapRecorder {
   constructor(sampler: HeapSampler, intervalBytes: number) {
     this.#sampler = sampler;
     this.#intervalBytes = intervalBytes;
-  }
-
-  get intervalBytes(): number {
-    return this.#intervalBytes;
   }
 
   start(): void {
@@ -52,13 +59,20 @@ export class HeapRecorder {
   }
 
   /**
-   * The sampled live allocations. V8 has one heap sampler per isolate and lets anybody stop it (DevTools does): then it is
+   * V8 has one heap sampler per isolate and lets anybody stop it (DevTools does): then it is
    * started again and the reading says so.
    */
-  read(): HeapReading {
+  read({ gc }: { gc: boolean }): HeapReading {
     if (this.#sinceMicros === 0)
       throw new LoopprofError('LOOPPROF_NOT_STARTED', 'The heap sampler is not running.');
-    return { stacks: this.#stacks(), sinceMicros: this.#sinceMicros, restarted: this.#restarted };
+    if (gc) collectGarbage();
+    return {
+      stacks: this.#stacks(),
+      sinceMicros: this.#sinceMicros,
+      restarted: this.#restarted,
+      intervalBytes: this.#intervalBytes,
+      memory: process.memoryUsage(),
+    };
   }
 
   #stacks(): HeapStack[] {

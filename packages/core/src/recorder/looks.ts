@@ -8,6 +8,8 @@ export interface ChunkLook extends Look {
   readonly node: number;
   readonly labels: LabelSet | undefined;
   readonly timeMicros: number;
+  /** Which callback of the event loop ran; 0 where that is not known. */
+  readonly asyncId: number;
 }
 
 /** The looks of a chunk in [fromMicros, toMicros); `beforeMicros` is the time of the look before the first. */
@@ -31,6 +33,7 @@ export function* looksOf(
       labels: chunk.labels?.[index],
       node,
       timeMicros,
+      asyncId: chunk.asyncIds[index] as number,
     };
     previousMicros = timeMicros;
   }

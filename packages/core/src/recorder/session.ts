@@ -80,6 +80,11 @@ export class RecorderSession {
     if (!isLoopprofError(this.#recorder)) this.#recorder.harvest();
   }
 
+  /** The same within that time, for somebody who can wait. */
+  harvestWithin(durationMs: number): void {
+    if (!isLoopprofError(this.#recorder)) this.#recorder.harvestWithin(durationMs);
+  }
+
   /** Whether every look carries the labels of the code it found. */
   get alwaysLabelled(): boolean {
     return this.labels !== undefined && (this.labels.always || this.options.labels === true);

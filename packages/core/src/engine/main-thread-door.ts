@@ -1,0 +1,66 @@
+/**
+ * The one way into a main thread whose event loop does not turn: the inspector interrupts running JavaScript at the next loop
+ * or call. A session is opened for one knock and closed at once, because one that is open when the process exits makes Node
+ * wait for a debugger and say so.
+ */
+import { Session } from 'node:inspector';
+import { isMainThread } from 'node:worker_threads';
+import { messageOf } from '../errors.js';
+
+/** What was posted is evaluated even when the session has been closed meanwhile, as soon as the main thread lets it in. */
+const OPEN_FOR_MS = 30;
+
+/**
+ * Evaluates `expression` in the main thread's main realm, at the next moment that lets it in. Resolves when that has happened
+ * or was posted; with the reason when there is no way in. Never rejects. Call it from a worker of the main thread only.
+ */
+export async function knockOnMainThread(expression: string): Promise<string | undefined> {
+  if (isMainThread) return 'this is the main thread itself';
+  let session: Session | undefined;
+  try {
+    const opened = (session = new Session());
+    opened.connectToMainThread();
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, OPEN_FOR_MS);
+      opened.post('Runtime.evaluate', { expression, silent: true }, () => {
+        clearTimeout(timer);
+        resolve();
+      });
+    });
+    return undefined;
+  } catch (error) {
+    return messageOf(error);
+  } finally {
+    try {
+      session?.disconnect();
+    } catch {
+      // The main thread is going away.
+    }
+  }
+}
+
+/** Whether a debugger has stopped the main thread: then it is not hanging, somebody is looking at it. */
+export async function isPausedByDebugger(): Promise<boolean> {
+  if (isMainThread) return false;
+  let session: Session | undefined;
+  try {
+    const opened = (session = new Session());
+    opened.connectToMainThread();
+    return await new Promise<boolean>((resolve) => {
+      const timer = setTimeout(resolve, 300, false);
+      opened.once('Debugger.paused', () => {
+        clearTimeout(timer);
+        resolve(true);
+      });
+      opened.post('Debugger.enable', () => setTimeout(resolve, 20, false));
+    });
+  } catch {
+    return false;
+  } finally {
+    try {
+      session?.disconnect();
+    } catch {
+      // The main thread is going away.
+    }
+  }
+}

@@ -1,0 +1,259 @@
+/**
+ * Stalls: one callback that held the event loop for longer than `stallThresholdMs`. The monitor sees when, the samples tell
+ * where; what was only a queue of short callbacks is told apart here and counted as a backlog.
+ */
+import type { LabelSet } from '../engine/engine.js';
+import type { Chunk } from './chunk.js';
+import type { Frame } from './frames.js';
+import { looksOf, type ChunkLook } from './looks.js';
+import { StackTree } from './stack-tree.js';
+
+/**
+ * What held the loop: code, the garbage collector, a system call that the thread waited in (or another wait off the CPU), or
+ * the machine, which gave the process no CPU.
+ */
+export type StallCause = 'javascript' | 'gc' | 'sync-io' | 'host';
+
+/** A stall as the monitor sees it. Times are microseconds since the epoch. */
+export interface SeenStall {
+  readonly startedMicros: number;
+  readonly endedMicros: number;
+  /** Empty where it was no request's. */
+  readonly method: string;
+  readonly route: string;
+  /** Requests that were in flight or arrived meanwhile. */
+  readonly waitingRequests: number;
+  /** Thread CPU and time spent ready to run in it; undefined where the system does not tell. */
+  readonly cpuMs: number | undefined;
+  readonly runDelayMs: number | undefined;
+  /** For how long of it other threads of the process did not run either. */
+  readonly stoppedMs: number;
+}
+
+/** A stack that a stall spent time in. */
+export interface StallStack {
+  /** Leaf first. */
+  readonly frames: readonly Frame[];
+  readonly labels: LabelSet | undefined;
+  readonly durationMs: number;
+}
+
+export interface Stall {
+  /** Milliseconds since the epoch. */
+  readonly startedMs: number;
+  readonly durationMs: number;
+  readonly cause: StallCause;
+  readonly method: string;
+  readonly route: string;
+  readonly waitingRequests: number;
+  readonly gcMs: number;
+  readonly cpuMs: number | undefined;
+  readonly runDelayMs: number | undefined;
+  /** Longest first. */
+  readonly stacks: readonly StallStack[];
+}
+
+export interface Backlog {
+  /** Turns of the event loop that were long because they ran many callbacks. */
+  count: number;
+  totalMs: number;
+}
+
+const MAX_KEPT = 100;
+
+/** Stalls that wait for their samples. */
+const MAX_PENDING = 1000;
+
+/** Collections are reported through two turns of the loop. */
+const GC_REPORTED_AFTER_MICROS = 80_000;
+
+/** Samples lie this close around what they saw. */
+const NEAR_MICROS = 2000;
+
+/** Whatever takes this share of a stall is its cause. */
+const CAUSE_SHARE = 0.5;
+
+export interface StallsOptions {
+  readonly stallThresholdMs: number;
+  /** How long garbage was collected in a range of microseconds since the epoch. */
+  gcMs(fromMicros: number, toMicros: number): number;
+  onStall(stall: Stall): void;
+}
+
+export class Stalls {
+  readonly backlog: Backlog = { count: 0, totalMs: 0 };
+  readonly #options: StallsOptions;
+  readonly #kept: Stall[] = [];
+  #pending: SeenStall[] = [];
+  #count = 0;
+  #totalMs = 0;
+
+  constructor(options: StallsOptions) {
+    this.#options = options;
+  }
+
+  /** The last ones, newest first. */
+  get last(): readonly Stall[] {
+    return [...this.#kept].reverse();
+  }
+
+  get count(): number {
+    return this.#count;
+  }
+
+  get totalMs(): number {
+    return this.#totalMs;
+  }
+
+  /** Whether some wait for their samples or for their collections. */
+  get pending(): boolean {
+    return this.#pending.length > 0;
+  }
+
+  add(seen: SeenStall): void {
+    if (this.#pending.length >= MAX_PENDING) this.#pending.shift();
+    this.#pending.push(seen);
+  }
+
+  noteBacklog(durationMs: number): void {
+    this.backlog.count += 1;
+    this.backlog.totalMs += durationMs;
+  }
+
+  /** Takes up the stalls whose samples are there; without a recorder (`chunks` undefined) all of them. */
+  settle(chunks: readonly Chunk[] | undefined, nowMicros: number): void {
+    if (this.#pending.length === 0) return;
+    const sampledUntil = chunks ? (chunks.at(-1)?.toMicros ?? 0) : Infinity;
+    const still: SeenStall[] = [];
+    for (const seen of this.#pending) {
+      const known =
+        seen.endedMicros < sampledUntil && seen.endedMicros + GC_REPORTED_AFTER_MICROS < nowMicros;
+      if (known) this.#conclude(seen, chunks ?? []);
+      else still.push(seen);
+    }
+    this.#pending = still;
+  }
+
+  #conclude(seen: SeenStall, chunks: readonly Chunk[]): void {
+    const looks = looksIn(chunks, seen);
+    const callback = longestCallback(looks, seen);
+    const durationMs = (callback.toMicros - callback.fromMicros) / 1000;
+    if (durationMs < this.#options.stallThresholdMs) {
+      this.noteBacklog((seen.endedMicros - seen.startedMicros) / 1000);
+      return;
+    }
+    const gcMs = Math.min(durationMs, this.#options.gcMs(callback.fromMicros, callback.toMicros));
+    const stall: Stall = {
+      startedMs: callback.fromMicros / 1000,
+      durationMs,
+      cause: causeOf(seen, { durationMs, gcMs }),
+      method: seen.method,
+      route: seen.route,
+      waitingRequests: seen.waitingRequests,
+      gcMs,
+      cpuMs: seen.cpuMs,
+      runDelayMs: seen.runDelayMs,
+      stacks: stacksOf(callback.looks, durationMs),
+    };
+    this.#count += 1;
+    this.#totalMs += durationMs;
+    this.#kept.push(stall);
+    if (this.#kept.length > MAX_KEPT) this.#kept.shift();
+    this.#options.onStall(stall);
+  }
+}
+
+interface StallLook extends ChunkLook {
+  readonly chunk: Chunk;
+}
+
+/** The looks that found the thread at work during the stall, in the order of time. */
+function looksIn(chunks: readonly Chunk[], { startedMicros, endedMicros }: SeenStall): StallLook[] {
+  const range = { fromMicros: startedMicros - NEAR_MICROS, toMicros: endedMicros + NEAR_MICROS };
+  return chunks
+    .filter(({ fromMicros, toMicros }) => toMicros > range.fromMicros && fromMicros < range.toMicros)
+    .flatMap((chunk) =>
+      [...looksOf(chunk, { ...range, beforeMicros: range.fromMicros })].map((look) => ({ ...look, chunk })),
+    )
+    .filter(({ kind }) => kind !== 'idle');
+}
+
+/**
+ * The looks tell callbacks apart by their async id (a look in a promise job or the collector has none and belongs to the
+ * callback before). The longest row of looks at one callback is the stall; half the way to the looks around it is its own.
+ */
+function longestCallback(
+  looks: readonly StallLook[],
+  { startedMicros, endedMicros }: SeenStall,
+): { fromMicros: number; toMicros: number; looks: readonly StallLook[] } {
+  let best = { first: 0, end: looks.length };
+  let longestMicros = -1;
+  for (let first = 0; first < looks.length;) {
+    let id = 0;
+    let end = first;
+    for (; end < looks.length; end++) {
+      const { asyncId, chunk } = looks[end] as StallLook;
+      if (asyncId === 0 || chunk.jobsHaveIds) continue;
+      if (id !== 0 && asyncId !== id) break;
+      id = asyncId;
+    }
+    const lengthMicros = boundary(looks, end, endedMicros) - boundary(looks, first, startedMicros);
+    if (lengthMicros > longestMicros) {
+      longestMicros = lengthMicros;
+      best = { first, end };
+    }
+    first = end;
+  }
+  return {
+    fromMicros: best.first === 0 ? startedMicros : boundary(looks, best.first, startedMicros),
+    toMicros: best.end === looks.length ? endedMicros : boundary(looks, best.end, endedMicros),
+    looks: looks.slice(best.first, best.end),
+  };
+}
+
+/** Between the look at `index` and the one before. */
+function boundary(looks: readonly StallLook[], index: number, outerMicros: number): number {
+  const before = looks[index - 1];
+  const after = looks[index];
+  return before && after ? (before.timeMicros + after.timeMicros) / 2 : outerMicros;
+}
+
+function causeOf(
+  { cpuMs, runDelayMs = 0, stoppedMs }: SeenStall,
+  { durationMs, gcMs }: { durationMs: number; gcMs: number },
+): StallCause {
+  const enoughMs = durationMs * CAUSE_SHARE;
+  const working: StallCause = gcMs >= enoughMs ? 'gc' : 'javascript';
+  const offCpuMs = cpuMs === undefined ? undefined : durationMs - cpuMs;
+  if (offCpuMs !== undefined && offCpuMs < enoughMs) return working;
+  // A stopped process looks as if it had waited, or collected garbage, all the time.
+  if (stoppedMs >= enoughMs) return 'host';
+  if (offCpuMs === undefined || working === 'gc') return working;
+  return runDelayMs >= offCpuMs * CAUSE_SHARE ? 'host' : 'sync-io';
+}
+
+/** Each stack has as much of the stall as it has of the looks. */
+function stacksOf(looks: readonly StallLook[], durationMs: number): StallStack[] {
+  const tree = new StackTree();
+  const counts = new Map<LabelSet | undefined, Map<number, number>>();
+  for (const { chunk, node, labels } of looks) {
+    const merged = mergedNode(chunk, node, tree);
+    let nodes = counts.get(labels);
+    if (!nodes) counts.set(labels, (nodes = new Map<number, number>()));
+    nodes.set(merged, (nodes.get(merged) ?? 0) + 1);
+  }
+  return [...counts]
+    .flatMap(([labels, nodes]) =>
+      [...nodes].map(([node, count]) => ({
+        frames: tree.stack(node),
+        labels,
+        durationMs: (durationMs * count) / looks.length,
+      })),
+    )
+    .sort((a, b) => b.durationMs - a.durationMs);
+}
+
+function mergedNode(chunk: Chunk, node: number, tree: StackTree): number {
+  if (node === 0) return 0;
+  return tree.child(mergedNode(chunk, chunk.parents[node] as number, tree), chunk.frames[node] as Frame);
+}

@@ -1,0 +1,101 @@
+/** What the main thread and the sidecar say to each other; all of it survives the structured clone. */
+import type { CaptureRequest, Profile } from '../profiles/profile.js';
+import type { JsonDocument } from '../profiles/document.js';
+import type { AccessRequest, ResolvedConfig } from '../config.js';
+import type { StallsReading } from '../profiles/sources.js';
+import type { HeapReading } from '../recorder/heap-recorder.js';
+import type { Stall, StallStack } from '../recorder/stalls.js';
+import type { SentStacks } from './transfer.js';
+
+/** What a worker is started with. */
+export interface SidecarData {
+  readonly pulseMemory: SharedArrayBuffer;
+  readonly sampleIntervalMicros: number;
+  readonly windowMs: number;
+  readonly mappingFile: string;
+}
+
+/** On the main realm's global object: takes what the sidecar has asked, here and now. */
+export const DRAIN = 'loopprof.sidecar.v1';
+
+/** A profile without what makes it. */
+export type ProfileFacts = Omit<Profile, 'capture'>;
+
+/** A document without what makes it. */
+export type DocumentFacts = Omit<JsonDocument, 'read'>;
+
+/** The configuration without its functions, which only the main thread can call. */
+export type SentConfig = Omit<ResolvedConfig, 'access' | 'given'> & {
+  readonly access: Exclude<ResolvedConfig['access'], { authorize: unknown }> | 'authorize';
+};
+
+/** One profiler, as the sidecar knows it. */
+export interface SentContext {
+  readonly contextId: number;
+  readonly config: SentConfig;
+  readonly profiles: readonly ProfileFacts[];
+  readonly documents: readonly DocumentFacts[];
+}
+
+/** What the sidecar asks the main thread. */
+export interface MainQuestions {
+  /** Answered when the samples up to now have been sent. */
+  harvest: { args: undefined; answer: void };
+  heap: { args: { gc: boolean }; answer: SentHeap };
+  document: { args: { contextId: number; name: string }; answer: object };
+  facts: { args: { contextId: number }; answer: SentFacts };
+  stack: { args: undefined; answer: SentStacks };
+  stalls: { args: undefined; answer: SentStalls };
+  /** Somebody reads samples, and would like labels on them; and does no more. */
+  retainLabels: { args: undefined; answer: void };
+  releaseLabels: { args: undefined; answer: void };
+  capture: { args: SentCapture; answer: SentCaptured };
+  authorize: { args: { contextId: number; request: AccessRequest }; answer: boolean };
+  log: { args: SentLog; answer: void };
+}
+
+export interface SentCapture {
+  readonly contextId: number;
+  readonly name: string;
+  readonly request: Omit<CaptureRequest, 'signal'>;
+}
+
+export interface SentCaptured {
+  readonly body: Uint8Array | string;
+  readonly notes: readonly string[];
+}
+
+export interface SentHeap extends Omit<HeapReading, 'stacks'> {
+  readonly stacks: SentStacks;
+  readonly objects: readonly number[];
+  readonly sizesBytes: readonly number[];
+}
+
+/** The number that the pulse shows while the main thread works for that route. */
+export interface SentLabels {
+  readonly id: number;
+  readonly method: string;
+  readonly route: string;
+}
+
+export interface SentStalls extends Omit<StallsReading, 'stalls'> {
+  readonly stalls: readonly SentStall[];
+  /** Of all stalls, in their order. */
+  readonly stacks: SentStacks;
+}
+
+export interface SentStall extends Omit<Stall, 'stacks'> {
+  readonly stacks: readonly Omit<StallStack, 'frames' | 'labels'>[];
+}
+
+export interface SentFacts {
+  readonly facts: readonly (readonly [string, string])[];
+  readonly problems: readonly string[];
+}
+
+export interface SentLog {
+  readonly contextId: number;
+  readonly level: 'debug' | 'info' | 'warn' | 'error';
+  readonly details: object;
+  readonly message: string;
+}

@@ -1,0 +1,76 @@
+/**
+ * What the main thread and the sidecar see of each other at any time, without a message: a few numbers in shared memory, each
+ * written by one side. Times are whole milliseconds of the system's monotonic clock, which all threads share; they wrap around
+ * after 49 days, so only differences mean something.
+ */
+
+const MAIN_BEAT = 0;
+const MAIN_LABELS = 1;
+const SIDECAR_TICK = 2;
+const SIDECAR_LATE_BY = 3;
+const SIDECAR_LATE_AT = 4;
+const FIELDS = 5;
+
+/** Distance of the sidecar's ticks. */
+export const TICK_MS = 50;
+
+export class Pulse {
+  readonly memory: SharedArrayBuffer;
+  readonly #fields: Int32Array;
+
+  constructor(memory = new SharedArrayBuffer(FIELDS * Int32Array.BYTES_PER_ELEMENT)) {
+    this.memory = memory;
+    this.#fields = new Int32Array(memory);
+  }
+
+  /** The main thread's event loop has turned. */
+  beat(): void {
+    this.#fields[MAIN_BEAT] = nowMs();
+  }
+
+  /** The main thread works for the request with this label set from here on. */
+  work(labelsId: number): void {
+    this.#fields[MAIN_LABELS] = labelsId;
+  }
+
+  /** Which label set the main thread has entered last; 0 for none. */
+  get labelsId(): number {
+    return this.#fields[MAIN_LABELS] as number;
+  }
+
+  /** How long ago the main thread's event loop has turned. */
+  get sinceBeatMs(): number {
+    return this.#since(MAIN_BEAT);
+  }
+
+  /** The sidecar is alive; `lateByMs` is how much later than it meant to be. */
+  tick(lateByMs: number): void {
+    const now = nowMs();
+    if (lateByMs > 0) {
+      this.#fields[SIDECAR_LATE_BY] = lateByMs;
+      this.#fields[SIDECAR_LATE_AT] = now;
+    }
+    this.#fields[SIDECAR_TICK] = now;
+  }
+
+  /** How long ago the sidecar was alive. */
+  get sinceTickMs(): number {
+    return this.#since(SIDECAR_TICK);
+  }
+
+  /** For how long the sidecar did not run either, in the last `durationMs`: nobody gave the process a CPU then. */
+  sidecarStoppedMs(durationMs: number): number {
+    const lateAgoMs = this.#since(SIDECAR_LATE_AT);
+    const stopped = lateAgoMs <= durationMs ? (this.#fields[SIDECAR_LATE_BY] as number) : 0;
+    return Math.min(durationMs, Math.max(stopped, this.sinceTickMs - TICK_MS));
+  }
+
+  #since(field: number): number {
+    return (nowMs() - (this.#fields[field] as number)) | 0;
+  }
+}
+
+function nowMs(): number {
+  const [seconds, nanos] = process.hrtime();
+  return (seconds * 1000 + Math.floor(nanos / 1e6)) | 0;
+}

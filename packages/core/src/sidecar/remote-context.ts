@@ -1,0 +1,191 @@
+/** One profiler in the sidecar: its routes, made from copies of what the main thread has, and its standalone server. */
+import type { AccessRequest } from '../config.js';
+import { isLoopprofError } from '../errors.js';
+import { standaloneAccess } from '../http/access.js';
+import { createHandler, type ProcessStatus } from '../http/handler.js';
+import { startStandaloneServer, type StandaloneServer } from '../http/node-server.js';
+import type { Logger } from '../logger.js';
+import type { JsonDocument } from '../profiles/document.js';
+import type { Capture, CaptureRequest, Profile } from '../profiles/profile.js';
+import { createRegistry, ProfileRegistry } from '../profiles/registry.js';
+import type { ProfileSources } from '../profiles/sources.js';
+import type { Line } from './line.js';
+import type { MainThread } from './main-thread.js';
+import type { DocumentFacts, ProfileFacts, SentCaptured, SentContext, SentLog } from './protocol.js';
+
+/** The page that says what works is there at once, whatever else is not. */
+const STATUS_DEADLINE_MS = 120;
+
+const DOCUMENT_DEADLINE_MS = 1000;
+
+/** A remembered document is asked for within that time, so that it can be served while nothing else can. */
+const REMEMBERED_DEADLINE_MS = 300;
+
+/** A profile of the main thread's own is given up when that is blocked so long after it should have been there. */
+const CAPTURE_GRACE_MS = 2000;
+
+export interface RemoteParts {
+  readonly line: Line;
+  readonly main: MainThread;
+  readonly sources: ProfileSources;
+}
+
+export class RemoteContext {
+  readonly #parts: RemoteParts;
+  readonly #sent: SentContext;
+  readonly #registry: ProfileRegistry;
+  readonly #remembered = new Map<string, { value: object; atMs: number }>();
+  #status: ProcessStatus = { facts: [], problems: [] };
+  #server: StandaloneServer | undefined;
+
+  constructor(parts: RemoteParts, sent: SentContext) {
+    this.#parts = parts;
+    this.#sent = sent;
+    const local = createRegistry(parts.sources);
+    this.#registry = new ProfileRegistry(
+      sent.profiles.map(
+        (facts) => (facts.offThread ? local.lookup(facts.name) : undefined) ?? this.#profile(facts),
+      ),
+      sent.documents.map(
+        (facts) =>
+          (facts.offThread ? local.documents.find(({ name }) => name === facts.name) : undefined) ??
+          this.#document(facts),
+      ),
+    );
+    void this.remember();
+  }
+
+  get contextId(): number {
+    return this.#sent.contextId;
+  }
+
+  get config(): SentContext['config'] {
+    return this.#sent.config;
+  }
+
+  /** Listens; resolves with the URL of the index page. */
+  async listen(httpAddr: string): Promise<string> {
+    this.#server = await startStandaloneServer(this.#handler(), httpAddr);
+    return this.#server.address;
+  }
+
+  async close(): Promise<void> {
+    await this.#server?.close();
+  }
+
+  /** Makes a profile for a request that the main thread has let in. */
+  async capture(name: string, request: CaptureRequest): Promise<Capture> {
+    const profile = this.#registry.lookup(name);
+    if (!profile) throw new Error(`no profile is called ${name}`);
+    return profile.capture(request);
+  }
+
+  /** Reads what is kept for when the main thread lets nobody in. */
+  async remember(): Promise<void> {
+    const { main, sources } = this.#parts;
+    if (main.late) return;
+    try {
+      await this.#readStatus();
+      await sources.stalls();
+      for (const document of this.#registry.documents) if (document.remembered) await document.read();
+    } catch {
+      // Asked again soon; what was read last is still there.
+    }
+  }
+
+  #handler(): ReturnType<typeof createHandler> {
+    const { config } = this.#sent;
+    const access =
+      config.access === 'authorize'
+        ? { authorize: (request: AccessRequest) => this.#authorize(request) }
+        : config.access;
+    return createHandler({
+      registry: this.#registry,
+      config: () => ({ ...config, access }),
+      checkAccess: standaloneAccess(access),
+      logger: this.#logger(),
+      status: () => this.#statusNow(),
+    });
+  }
+
+  async #authorize({ method, url, headers, remoteAddress }: AccessRequest): Promise<boolean> {
+    const request = { method, url, headers, remoteAddress };
+    return (await this.#parts.line.ask('authorize', { contextId: this.contextId, request })) === true;
+  }
+
+  #logger(): Logger {
+    const at = (level: SentLog['level']) => (details: object, message: string) =>
+      this.#parts.line.tell('log', {
+        contextId: this.contextId,
+        level,
+        details: cloneable(details),
+        message,
+      });
+    return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') };
+  }
+
+  async #readStatus(): Promise<ProcessStatus> {
+    const { contextId } = this;
+    this.#status = await this.#parts.main.ask('facts', { contextId }, { deadlineMs: STATUS_DEADLINE_MS });
+    return this.#status;
+  }
+
+  async #statusNow(): Promise<ProcessStatus> {
+    let status = this.#status;
+    try {
+      status = await this.#readStatus();
+    } catch (error) {
+      if (!isLoopprofError(error) || error.code !== 'LOOPPROF_LOOP_BLOCKED') throw error;
+    }
+    const blocked = this.#parts.sources.blocked();
+    if (!blocked) return status;
+    const { kind, forMs, method, route } = blocked;
+    const by =
+      route === undefined ? '' : `; the last route it has reached is ${method} ${route}`.replace('  ', ' ');
+    const problem = `The event loop has been blocked for ${Math.round(forMs)} ms (blocked: ${kind})${by}.`;
+    return { facts: status.facts, problems: [...status.problems, problem] };
+  }
+
+  #profile(facts: ProfileFacts): Profile {
+    return {
+      ...facts,
+      capture: async ({ signal, ...request }) => {
+        const { window, deltaMs = 0 } = request;
+        const waitMs = window ? window.toMicros / 1000 - Date.now() : deltaMs;
+        const question = { contextId: this.contextId, name: facts.name, request };
+        const deadlineMs = Math.max(0, waitMs) + CAPTURE_GRACE_MS;
+        const captured = await this.#parts.main.ask('capture', question, { deadlineMs, signal });
+        return captured satisfies SentCaptured;
+      },
+    };
+  }
+
+  #document(facts: DocumentFacts): JsonDocument {
+    const read = async (): Promise<object> => {
+      const { sources, main } = this.#parts;
+      const deadlineMs = facts.remembered ? REMEMBERED_DEADLINE_MS : DOCUMENT_DEADLINE_MS;
+      const question = { contextId: this.contextId, name: facts.name };
+      try {
+        const value = await main.ask('document', question, { deadlineMs });
+        if (!facts.remembered) return value;
+        this.#remembered.set(facts.name, { value, atMs: Date.now() });
+        return { blocked: sources.blocked(), ...value };
+      } catch (error) {
+        const last = this.#remembered.get(facts.name);
+        if (!last || !isLoopprofError(error) || error.code !== 'LOOPPROF_LOOP_BLOCKED') throw error;
+        return { blocked: sources.blocked(), readAt: new Date(last.atMs).toISOString(), ...last.value };
+      }
+    };
+    return { ...facts, read };
+  }
+}
+
+/** Errors lose their class on the way, and functions do not get through. */
+function cloneable(details: object): object {
+  return Object.fromEntries(
+    Object.entries(details).map(([name, value]) => [
+      name,
+      value instanceof Error ? { message: value.message, stack: value.stack } : value,
+    ]),
+  );
+}

@@ -1,0 +1,105 @@
+/** What profiles are made from, on the sidecar's side. */
+import { LoopprofError } from '../errors.js';
+import type { Monitor } from '../monitor/monitor.js';
+import type { BlockedState, ProfileSources, StallsReading } from '../profiles/sources.js';
+import type { Frame } from '../recorder/frames.js';
+import { Symbolizer } from '../symbols/symbolizer.js';
+import type { Line } from './line.js';
+import { MainThread } from './main-thread.js';
+import type { SentLabels, SentStalls } from './protocol.js';
+import type { Pulse } from './pulse.js';
+import { RemoteHeap } from './remote-heap.js';
+import { RemoteSamples } from './remote-samples.js';
+import { Receiver, type SentChunk, type SentNames } from './transfer.js';
+
+const STACK_DEADLINE_MS = 1000;
+
+const STALLS_DEADLINE_MS = 300;
+
+export class RemoteSources implements ProfileSources {
+  readonly main: MainThread;
+  readonly symbolizer = new Symbolizer();
+  readonly mappingFile: string;
+  readonly #pulse: Pulse;
+  readonly #receiver = new Receiver();
+  readonly #samples: RemoteSamples;
+  readonly #heap: RemoteHeap;
+  readonly #labels: SentLabels[] = [];
+  #stalls: StallsReading | undefined;
+
+  constructor(
+    { line, pulse }: { line: Line; pulse: Pulse },
+    options: { sampleIntervalMicros: number; windowMs: number; mappingFile: string },
+  ) {
+    this.main = new MainThread(line, pulse);
+    this.mappingFile = options.mappingFile;
+    this.#pulse = pulse;
+    const parts = { line, main: this.main, receiver: this.#receiver };
+    this.#samples = new RemoteSamples(parts, options);
+    this.#heap = new RemoteHeap(parts);
+  }
+
+  learn(names: SentNames): void {
+    this.#receiver.learn(names);
+  }
+
+  addChunk(sent: { startedMicros: number; chunk: SentChunk }): void {
+    this.#samples.add(sent);
+  }
+
+  /** Learns what a number in the pulse stands for. */
+  addLabels(labels: SentLabels): void {
+    this.#labels[labels.id] = labels;
+  }
+
+  setStalls({ stacks, stalls, ...rest }: SentStalls): void {
+    const frames = this.#receiver.stacks(stacks);
+    let at = 0;
+    this.#stalls = {
+      ...rest,
+      stalls: stalls.map((stall) => ({
+        ...stall,
+        stacks: stall.stacks.map((stack) => ({ ...stack, labels: undefined, frames: frames[at++] ?? [] })),
+      })),
+    };
+  }
+
+  recorder(): RemoteSamples {
+    return this.#samples;
+  }
+
+  heapRecorder(): RemoteHeap {
+    return this.#heap;
+  }
+
+  /** Those of the last moments are asked for; while nothing gets in, all before are there. */
+  async stalls(): Promise<StallsReading> {
+    try {
+      this.setStalls(await this.main.ask('stalls', undefined, { deadlineMs: STALLS_DEADLINE_MS }));
+    } catch (error) {
+      if (!this.#stalls) throw error;
+    }
+    return this.#stalls as StallsReading;
+  }
+
+  async stack(): Promise<readonly Frame[] | undefined> {
+    const sent = await this.main.ask('stack', undefined, { deadlineMs: STACK_DEADLINE_MS });
+    return this.#receiver.stacks(sent)[0];
+  }
+
+  blocked(): BlockedState | null {
+    const kind = this.main.blocked;
+    if (!kind) return null;
+    const forMs = this.#pulse.sinceBeatMs;
+    const { method, route } = this.#labels[this.#pulse.labelsId] ?? {};
+    return { kind, since: new Date(Date.now() - forMs).toISOString(), forMs, method, route };
+  }
+
+  monitor(): Monitor {
+    throw new LoopprofError('LOOPPROF_INTERNAL', 'The counters are on the main thread.');
+  }
+
+  settledMonitor(): Monitor {
+    return this.monitor();
+  }
+}

@@ -1,0 +1,396 @@
+/**
+ * The main thread's side of the sidecar: starts the worker, replaces it when it ends, feeds it samples, and answers what it
+ * asks, in turn or inside a blocked event loop.
+ */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { MessageChannel, Worker } from 'node:worker_threads';
+import type { LabelTrack } from '../engine/engine.js';
+import { LoopprofError, messageOf } from '../errors.js';
+import type { Chunk } from '../recorder/chunk.js';
+import { pseudoFrame, type Frame } from '../recorder/frames.js';
+import type { RecorderSession } from '../recorder/session.js';
+import { mainGlobal } from '../realm.js';
+import { Line } from './line.js';
+import {
+  DRAIN,
+  type MainQuestions,
+  type SentCapture,
+  type SentCaptured,
+  type SentContext,
+  type SentFacts,
+  type SentHeap,
+  type SentLabels,
+  type SentLog,
+  type SentStalls,
+  type SidecarData,
+} from './protocol.js';
+import { Pulse } from './pulse.js';
+import { Sender, type SentStacks } from './transfer.js';
+import type { AccessRequest } from '../config.js';
+import type { CaptureRequest } from '../profiles/profile.js';
+import type { StallsReading } from '../profiles/sources.js';
+
+/** One profiler, as the sidecar needs it. */
+export interface SidecarContext {
+  readonly sent: Omit<SentContext, 'contextId'>;
+  facts(): SentFacts;
+  document(name: string): object;
+  capture(name: string, request: CaptureRequest): Promise<SentCaptured>;
+  authorize(request: AccessRequest): Promise<boolean>;
+  log(entry: SentLog): void;
+}
+
+export interface SidecarOptions {
+  readonly session: RecorderSession;
+  readonly sampleIntervalMicros: number;
+  readonly windowMs: number;
+  readonly mappingFile: string;
+  stalls(): StallsReading;
+  /** Told what went wrong with the worker, and what is done about it. */
+  onTrouble(message: string): void;
+}
+
+/** A worker that ends is replaced after this long, twice as long each time, up to the longest. */
+const SHORTEST_BACKOFF_MS = 500;
+const LONGEST_BACKOFF_MS = 60_000;
+
+/** A worker that has lived this long starts with the shortest back-off again. */
+const HEALTHY_AFTER_MS = 60_000;
+
+/** A sidecar that has not ticked for that long while the main thread turns is stuck. */
+const STUCK_AFTER_MS = 10_000;
+
+const WORKER_FILE = join(__dirname, 'worker.js');
+
+interface Attached {
+  readonly context: SidecarContext;
+  httpAddr: string | undefined;
+}
+
+export class Sidecar {
+  readonly pulse = new Pulse();
+  readonly #options: SidecarOptions;
+  readonly #contexts = new Map<number, Attached>();
+  readonly #labels: SentLabels[] = [];
+  #sender: Sender | undefined;
+  #worker: Worker | undefined;
+  #line: Line | undefined;
+  #lastContextId = 0;
+  #startedAtMs = 0;
+  #backoffMs = SHORTEST_BACKOFF_MS;
+  #respawnTimer: NodeJS.Timeout | undefined;
+  #retained: LabelTrack[] = [];
+  #undisturbedDepth = 0;
+  #insideDoor = false;
+  #stopped = false;
+
+  constructor(options: SidecarOptions) {
+    this.#options = options;
+  }
+
+  /** Why there can be none here, if so. */
+  static get unavailable(): string | undefined {
+    return existsSync(WORKER_FILE) ? undefined : `${WORKER_FILE} does not exist (is this app bundled?)`;
+  }
+
+  /** Whether there is a worker to ask. */
+  get running(): boolean {
+    return this.#line !== undefined;
+  }
+
+  start(): void {
+    this.#startedAtMs = performance.now();
+    this.pulse.beat();
+    this.pulse.tick(0);
+    const { port1, port2 } = new MessageChannel();
+    const { sampleIntervalMicros, windowMs, mappingFile } = this.#options;
+    const data: SidecarData = {
+      pulseMemory: this.pulse.memory,
+      sampleIntervalMicros,
+      windowMs,
+      mappingFile,
+    };
+    // No preloads of the host's: they would run twice, and may patch what the sidecar stands on.
+    const worker = new Worker(WORKER_FILE, {
+      name: 'loopprof',
+      execArgv: [],
+      env: { ...process.env, NODE_OPTIONS: '' },
+      workerData: { ...data, port: port2 },
+      transferList: [port2],
+    });
+    worker.unref();
+    const line = new Line(port1, this.#answers());
+    port1.unref();
+    let ended = false;
+    const onEnd = (reason: string): void => {
+      if (ended) return;
+      ended = true;
+      this.#onEnd(worker, reason);
+    };
+    worker.once('error', (error) => onEnd(messageOf(error)));
+    worker.once('exit', (code) => onEnd(`it ended with code ${code}`));
+    this.#worker = worker;
+    this.#line = line;
+    this.#sender = new Sender((names) => line.tell('names', names));
+    (mainGlobal as Record<symbol, unknown>)[Symbol.for(DRAIN)] = this.#drain;
+    for (const [contextId, { context }] of this.#contexts) this.#tellContext(contextId, context);
+    for (const labels of this.#labels) line.tell('labels', labels);
+    this.#sendAll();
+  }
+
+  stop(): Promise<void> {
+    this.#stopped = true;
+    clearTimeout(this.#respawnTimer);
+    const worker = this.#worker;
+    this.#let();
+    return worker ? worker.terminate().then(() => undefined) : Promise.resolve();
+  }
+
+  /** Called now and then while the event loop turns. */
+  check(): void {
+    if (!this.#worker || this.pulse.sinceTickMs < STUCK_AFTER_MS) return;
+    this.#onEnd(this.#worker, `it has not moved for ${STUCK_AFTER_MS / 1000} s`);
+  }
+
+  /** Sends what was sampled. */
+  sendChunk(chunk: Chunk, startedMicros: number): void {
+    const sender = this.#sender;
+    if (!sender) return;
+    this.#undisturbed(() => this.#line?.tell('chunk', { startedMicros, chunk: sender.chunk(chunk) }));
+  }
+
+  /** Tells what a number in the pulse stands for. */
+  addLabels(labels: SentLabels): void {
+    this.#labels.push(labels);
+    this.#line?.tell('labels', labels);
+  }
+
+  attach(context: SidecarContext): number {
+    const contextId = ++this.#lastContextId;
+    this.#contexts.set(contextId, { context, httpAddr: undefined });
+    this.#tellContext(contextId, context);
+    return contextId;
+  }
+
+  async detach(contextId: number): Promise<void> {
+    this.#contexts.delete(contextId);
+    try {
+      await this.#line?.ask('detach', { contextId }, { timeoutMs: 2000, keepAlive: true });
+    } catch {
+      // It has ended, and its server with it.
+    }
+  }
+
+  /** Serves a profiler's standalone server; resolves with the URL of its index page. */
+  async listen(contextId: number, httpAddr: string): Promise<string> {
+    const attached = this.#contexts.get(contextId);
+    if (!this.#line || !attached) throw notRunning();
+    const question = { contextId, httpAddr };
+    const address = (await this.#line.ask('listen', question, { keepAlive: true })) as string;
+    // Whoever replaces this worker listens on the same port, whatever port was asked for.
+    attached.httpAddr = new URL(address).host;
+    return address;
+  }
+
+  /** Has a profile made in the sidecar. */
+  async capture(
+    contextId: number,
+    name: string,
+    { signal, ...request }: CaptureRequest,
+  ): Promise<SentCaptured> {
+    if (!this.#line) throw notRunning();
+    const sent: SentCapture = { contextId, name, request };
+    return (await this.#line.ask('capture', sent, { signal })) as SentCaptured;
+  }
+
+  #tellContext(contextId: number, { sent }: SidecarContext): void {
+    this.#line?.tell('attach', { ...sent, contextId });
+  }
+
+  #sendAll(): void {
+    try {
+      const recorder = this.#options.session.recorder();
+      for (const chunk of recorder.chunks) this.sendChunk(chunk, recorder.startedMicros);
+    } catch {
+      // Nothing is sampled: whoever asks for samples is told why.
+    }
+  }
+
+  #answers(): ConstructorParameters<typeof Line>[1] {
+    const { session } = this.#options;
+    const contextOf = (contextId: number): SidecarContext => {
+      const attached = this.#contexts.get(contextId);
+      if (!attached) throw notRunning();
+      return attached.context;
+    };
+    const atOnce: Answerers<
+      | 'harvest'
+      | 'heap'
+      | 'document'
+      | 'facts'
+      | 'stack'
+      | 'stalls'
+      | 'retainLabels'
+      | 'releaseLabels'
+      | 'log'
+    > = {
+      harvest: () => session.recorder().harvest(),
+      heap: ({ gc }) => this.#readHeap(gc),
+      document: ({ contextId, name }) => contextOf(contextId).document(name),
+      facts: ({ contextId }) => contextOf(contextId).facts(),
+      stack: () => this.#sendStacks(this.#insideDoor ? [stackBelow(this.#drain)] : []),
+      stalls: () => this.#readStalls(),
+      retainLabels: () => this.#retainLabels(),
+      releaseLabels: () => this.#retained.pop()?.release(),
+      log: (entry) => this.#contexts.get(entry.contextId)?.context.log(entry),
+    };
+    const inTurn: Answerers<'capture' | 'authorize'> = {
+      capture: ({ contextId, name, request }, signal) =>
+        contextOf(contextId).capture(name, { ...request, signal }),
+      authorize: ({ contextId, request }) => contextOf(contextId).authorize(request),
+    };
+    return { atOnce, inTurn };
+  }
+
+  #readHeap(gc: boolean): SentHeap {
+    return this.#undisturbed(() => {
+      const { stacks, ...rest } = this.#options.session.heapRecorder().read({ gc });
+      return {
+        ...rest,
+        stacks: this.#sendStacks(stacks.map(({ frames }) => frames)),
+        objects: stacks.map(({ objects }) => objects),
+        sizesBytes: stacks.map(({ sizeBytes }) => sizeBytes),
+      };
+    });
+  }
+
+  #sendStacks(stacks: readonly (readonly Frame[])[]): SentStacks {
+    return this.#sender?.stacks(stacks) ?? [];
+  }
+
+  #readStalls(): SentStalls {
+    return this.#undisturbed(() => {
+      const { stalls, ...rest } = this.#options.stalls();
+      return {
+        ...rest,
+        stacks: this.#sendStacks(stalls.flatMap(({ stacks }) => stacks.map(({ frames }) => frames))),
+        stalls: stalls.map((stall) => ({
+          ...stall,
+          stacks: stall.stacks.map(({ durationMs }) => ({ durationMs })),
+        })),
+      };
+    });
+  }
+
+  #retainLabels(): void {
+    const { labels } = this.#options.session;
+    if (!labels) return;
+    labels.retain();
+    this.#retained.push(labels);
+  }
+
+  /** Runs inside whatever callback blocks the event loop: the sidecar has interrupted it. */
+  readonly #drain = (): void => {
+    // What it has interrupted may be ourselves; the sidecar knocks again.
+    if (this.#undisturbedDepth > 0) return;
+    this.#insideDoor = true;
+    try {
+      this.#line?.drain();
+    } finally {
+      this.#insideDoor = false;
+    }
+  };
+
+  #undisturbed<T>(work: () => T): T {
+    this.#undisturbedDepth += 1;
+    try {
+      return work();
+    } finally {
+      this.#undisturbedDepth -= 1;
+    }
+  }
+
+  #onEnd(worker: Worker, reason: string): void {
+    if (worker !== this.#worker || this.#stopped) return;
+    this.#let();
+    void worker.terminate();
+    if (performance.now() - this.#startedAtMs > HEALTHY_AFTER_MS) this.#backoffMs = SHORTEST_BACKOFF_MS;
+    this.#options.onTrouble(
+      `the sidecar is replaced in ${this.#backoffMs / 1000} s: ${reason}. Until then profiles are made on the main thread, and nobody answers while the event loop is blocked.`,
+    );
+    this.#respawnTimer = setTimeout(() => this.#respawn(), this.#backoffMs);
+    this.#respawnTimer.unref();
+    this.#backoffMs = Math.min(LONGEST_BACKOFF_MS, this.#backoffMs * 2);
+  }
+
+  #respawn(): void {
+    try {
+      this.start();
+    } catch (error) {
+      this.#options.onTrouble(`the sidecar could not be started again: ${messageOf(error)}`);
+      return;
+    }
+    for (const [contextId, { httpAddr }] of this.#contexts) {
+      if (httpAddr === undefined) continue;
+      this.listen(contextId, httpAddr).catch((error: unknown) =>
+        this.#options.onTrouble(`the standalone server is gone: ${messageOf(error)}`),
+      );
+    }
+  }
+
+  /** Lets go of the worker and of all that hangs on it. */
+  #let(): void {
+    const line = this.#line;
+    this.#worker = this.#line = this.#sender = undefined;
+    delete (mainGlobal as Record<symbol, unknown>)[Symbol.for(DRAIN)];
+    for (const labels of this.#retained.splice(0)) labels.release();
+    line?.close(notRunning());
+  }
+}
+
+type Answerers<Name extends keyof MainQuestions> = {
+  readonly [Each in Name]: (
+    args: MainQuestions[Each]['args'],
+    signal: AbortSignal,
+  ) => MainQuestions[Each]['answer'] | Promise<MainQuestions[Each]['answer']>;
+};
+
+const DEEPEST_STACK = 200;
+
+/** The JavaScript stack that runs below `callee`, leaf first, whatever the host has made of `Error`. */
+function stackBelow(callee: () => void): Frame[] {
+  const { stackTraceLimit } = Error;
+  const prepare = Object.getOwnPropertyDescriptor(Error, 'prepareStackTrace');
+  try {
+    Error.stackTraceLimit = DEEPEST_STACK;
+    Error.prepareStackTrace = (_error, sites) => sites;
+    const holder: { stack?: NodeJS.CallSite[] } = {};
+    Error.captureStackTrace(holder, callee);
+    const frames = (holder.stack ?? []).map(frameOf);
+    // Above what was interrupted stands what the sidecar has evaluated.
+    return frames.slice(
+      Math.max(
+        0,
+        frames.findIndex(({ functionName, url }) => functionName !== '' || url !== ''),
+      ),
+    );
+  } finally {
+    if (prepare) Object.defineProperty(Error, 'prepareStackTrace', prepare);
+    else delete (Error as { prepareStackTrace?: unknown }).prepareStackTrace;
+    Error.stackTraceLimit = stackTraceLimit;
+  }
+}
+
+function frameOf(site: NodeJS.CallSite): Frame {
+  return {
+    ...pseudoFrame(site.getFunctionName() ?? ''),
+    url: site.getFileName() ?? '',
+    line: site.getLineNumber() ?? 0,
+    column: site.getColumnNumber() ?? 0,
+  };
+}
+
+function notRunning(): LoopprofError {
+  return new LoopprofError('LOOPPROF_NOT_STARTED', 'The sidecar is not running.');
+}

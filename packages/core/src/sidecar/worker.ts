@@ -1,0 +1,56 @@
+/** The sidecar: a thread that answers while the main thread does not. Started by {@link Sidecar}. */
+import { workerData, type MessagePort } from 'node:worker_threads';
+import { LoopprofError } from '../errors.js';
+import { Line, type Answerer } from './line.js';
+import { LoopWatch } from './loop-watch.js';
+import type { SentCapture, SentContext, SentLabels, SentStalls, SidecarData } from './protocol.js';
+import { Pulse } from './pulse.js';
+import { RemoteContext } from './remote-context.js';
+import { RemoteSources } from './remote-sources.js';
+import type { SentChunk, SentNames } from './transfer.js';
+
+/** How often what is kept for blocked times is read anew. */
+const REMEMBER_EVERY_MS = 5000;
+
+const { port, pulseMemory, ...options } = workerData as SidecarData & { port: MessagePort };
+const pulse = new Pulse(pulseMemory);
+const contexts = new Map<number, RemoteContext>();
+
+function contextOf(contextId: number): RemoteContext {
+  const context = contexts.get(contextId);
+  if (!context) throw new LoopprofError('LOOPPROF_NOT_STARTED', 'This profiler is not running.');
+  return context;
+}
+
+const atOnce: Record<string, Answerer> = {
+  names: (sent: SentNames) => sources.learn(sent),
+  chunk: (sent: { startedMicros: number; chunk: SentChunk }) => sources.addChunk(sent),
+  labels: (sent: SentLabels) => sources.addLabels(sent),
+  stalls: (sent: SentStalls) => sources.setStalls(sent),
+  attach: (sent: SentContext) =>
+    void contexts.set(sent.contextId, new RemoteContext({ line, main: sources.main, sources }, sent)),
+};
+
+const inTurn: Record<string, Answerer> = {
+  detach: async ({ contextId }: { contextId: number }) => {
+    const context = contexts.get(contextId);
+    contexts.delete(contextId);
+    await context?.close();
+  },
+  listen: ({ contextId, httpAddr }: { contextId: number; httpAddr: string }) =>
+    contextOf(contextId).listen(httpAddr),
+  capture: ({ contextId, name, request }: SentCapture, signal) =>
+    contextOf(contextId).capture(name, { ...request, signal }),
+};
+
+const line: Line = new Line(port, { atOnce, inTurn });
+const sources = new RemoteSources({ line, pulse }, options);
+const watch = new LoopWatch({
+  pulse,
+  sources,
+  configs: () => [...contexts.values()].map(({ config }) => config),
+});
+watch.start();
+setInterval(() => {
+  for (const context of contexts.values()) void context.remember();
+}, REMEMBER_EVERY_MS);

@@ -1,0 +1,212 @@
+/** What a thread has one of, whoever uses it: the samplers, the counters, the stalls and the sidecar, wired together. */
+import { channel } from 'node:diagnostics_channel';
+import { isMainThread } from 'node:worker_threads';
+import type { LabelSet } from './engine/engine.js';
+import { ThreadClock } from './engine/thread-clock.js';
+import { messageOf } from './errors.js';
+import { Monitor, type MonitoredStall } from './monitor/monitor.js';
+import { NO_REQUEST, type RequestLabels } from './monitor/requests.js';
+import type { RouteOwner } from './monitor/running-routes.js';
+import { OTHER_METHOD, OTHER_ROUTE } from './monitor/series.js';
+import type { StallsReading } from './profiles/sources.js';
+import { mainProcess } from './realm.js';
+import { RecorderSession, type SessionOptions } from './recorder/session.js';
+import { Stalls, type SeenStall, type Stall } from './recorder/stalls.js';
+import { Sidecar } from './sidecar/sidecar.js';
+
+const stallChannel = channel('loopprof:stall');
+
+/** A stall is known in full within that time after its end. */
+const STALL_HARVEST_MS = 1000;
+
+/** Once a second. */
+const BEATS_PER_CHECK = 50;
+
+/** What the first profiler of a thread decides for all. */
+export interface ThreadOptions extends SessionOptions {
+  maxSeries: number;
+  serverTiming: boolean;
+  stallThresholdMs: number;
+  sidecar: boolean;
+}
+
+export interface Thread {
+  readonly options: Readonly<ThreadOptions>;
+  readonly session: RecorderSession;
+  readonly monitor: Monitor;
+  readonly stalls: Stalls;
+  /** Told of every stall, when all is known of it. */
+  readonly stallListeners: Set<(stall: Stall) => void>;
+  /** Takes up what was sampled until now, and tells what is known of the stalls. */
+  readStalls(): StallsReading;
+  /** Undefined where there is none. */
+  readonly sidecar: Sidecar | undefined;
+  /** Why there is none, though it was wanted. */
+  readonly sidecarMissing: string | undefined;
+  /** Told of the sidecar's troubles. */
+  readonly troubleListeners: Set<(message: string) => void>;
+  stop(): Promise<void>;
+}
+
+export function startThread(options: ThreadOptions): Thread {
+  const session = new RecorderSession(options);
+  const stallListeners = new Set<(stall: Stall) => void>();
+  const troubleListeners = new Set<(message: string) => void>();
+  const trouble = (message: string): void => troubleListeners.forEach((listener) => listener(message));
+  const missing = options.sidecar ? sidecarMissing() : undefined;
+  const sidecar =
+    options.sidecar && missing === undefined
+      ? new Sidecar({
+          session,
+          stalls: () => readStalls(),
+          sampleIntervalMicros: options.cpuSampleIntervalMicros,
+          windowMs: options.windowMs,
+          mappingFile: mainProcess.argv[1] ?? mainProcess.execPath,
+          onTrouble: trouble,
+        })
+      : undefined;
+  const labels = requestLabels({ session, sidecar }, options.maxSeries);
+  const clock = new ThreadClock();
+  const stalls = new Stalls({
+    stallThresholdMs: options.stallThresholdMs,
+    gcMs: (fromMicros, toMicros) => {
+      const { intervals } = monitor.gc;
+      return intervals.coveredMs(toMonotonic(fromMicros), toMonotonic(toMicros), intervals.totalMs);
+    },
+    onStall: (stall) => {
+      for (const listener of stallListeners) listener(stall);
+      if (stallChannel.hasSubscribers) stallChannel.publish(stall);
+    },
+  });
+  const settleStalls = (): void => stalls.settle(chunksOf(session), Date.now() * 1000);
+  let beats = 0;
+  const monitor = new Monitor({
+    ...options,
+    labels,
+    threadTimes: () => clock.read(),
+    ...(sidecar ? { stoppedMs: (durationMs) => sidecar.pulse.sidecarStoppedMs(durationMs) } : {}),
+    onStall: (stall) => {
+      stalls.add(seenStall(stall));
+      session.harvestWithin(STALL_HARVEST_MS);
+    },
+    onBacklog: (durationMs) => stalls.noteBacklog(durationMs),
+    onBeat: () => {
+      sidecar?.pulse.beat();
+      if (stalls.pending) settleStalls();
+      if (++beats % BEATS_PER_CHECK === 0) sidecar?.check();
+    },
+  });
+  const readStalls = (): StallsReading => {
+    if (monitor.waitsForLooks || stalls.pending) session.harvest();
+    settleStalls();
+    const { count, totalMs, backlog, last, pending } = stalls;
+    return { stallThresholdMs: options.stallThresholdMs, count, totalMs, backlog, stalls: last, pending };
+  };
+  session.onHarvest = ({ cpuNanos, looks, toMicros, chunk }) => {
+    sidecar?.sendChunk(chunk, session.recorder().startedMicros);
+    for (const [set, nanos] of cpuNanos) {
+      monitor.requests.chargeCpu(set?.['method'] ?? '', set?.['route'] ?? NO_REQUEST, nanos / 1e6);
+    }
+    monitor.settle(
+      looks.map(({ timeMicros, labels: set }) => ({ timeMs: toMonotonic(timeMicros), owner: ownerOf(set) })),
+      toMonotonic(toMicros),
+    );
+  };
+  clock.open();
+  monitor.start();
+  const startProblem = startSidecar(sidecar);
+  return {
+    options,
+    session,
+    monitor,
+    stalls,
+    stallListeners,
+    troubleListeners,
+    sidecar: startProblem === undefined ? sidecar : undefined,
+    sidecarMissing: missing ?? startProblem,
+    readStalls,
+    stop: async () => {
+      monitor.stop();
+      session.stop();
+      clock.close();
+      await sidecar?.stop();
+    },
+  };
+}
+
+function sidecarMissing(): string | undefined {
+  // From a worker of a worker the door would lead to the wrong thread, and ports are not shared.
+  if (!isMainThread)
+    return 'this is a worker thread of the app: nobody answers while its event loop is blocked';
+  return Sidecar.unavailable;
+}
+
+/** Gives why it did not start, if so: a permission is missing, or threads have run out. */
+function startSidecar(sidecar: Sidecar | undefined): string | undefined {
+  try {
+    sidecar?.start();
+    return undefined;
+  } catch (error) {
+    return `its thread did not start: ${messageOf(error)}`;
+  }
+}
+
+function chunksOf(session: RecorderSession): ReturnType<RecorderSession['recorder']>['chunks'] | undefined {
+  try {
+    return session.recorder().chunks;
+  } catch {
+    return undefined;
+  }
+}
+
+function toMonotonic(epochMicros: number): number {
+  return epochMicros / 1000 + performance.now() - Date.now();
+}
+
+/** In the clock of the samples. */
+function seenStall({ startMs, endMs, given, ...rest }: MonitoredStall): SeenStall {
+  const toEpochMs = Date.now() - performance.now();
+  return {
+    ...rest,
+    startedMicros: (startMs + toEpochMs) * 1000,
+    endedMicros: (endMs + toEpochMs) * 1000,
+    cpuMs: given?.cpuMs,
+    runDelayMs: given?.runDelayMs,
+  };
+}
+
+/** The label sets of requests name the route; those that are made without one belong to no request. */
+function ownerOf(labels: LabelSet | undefined): RouteOwner | undefined {
+  return labels?.['route'] === undefined ? undefined : (labels as LabelSet & RouteOwner);
+}
+
+/** One label set per method and route, so that nothing is made per request. */
+function requestLabels(
+  { session, sidecar }: { session: RecorderSession; sidecar: Sidecar | undefined },
+  maxSets: number,
+): RequestLabels {
+  const sets = new Map<string, Map<string, { id: number; labels: LabelSet }>>();
+  let size = 0;
+  const setOf = (method: string, route: string): { id: number; labels: LabelSet } => {
+    let routes = sets.get(method);
+    if (!routes) sets.set(method, (routes = new Map<string, { id: number; labels: LabelSet }>()));
+    let set = routes.get(route);
+    if (!set) {
+      if (size >= maxSets && route !== OTHER_ROUTE) return setOf(OTHER_METHOD, OTHER_ROUTE);
+      size += 1;
+      routes.set(route, (set = { id: size, labels: { method, route } }));
+      sidecar?.addLabels({ id: size, method, route });
+    }
+    return set;
+  };
+  return {
+    get always() {
+      return session.alwaysLabelled;
+    },
+    enter: (method, route) => {
+      const { id, labels } = setOf(method, route);
+      sidecar?.pulse.work(id);
+      session.labels?.enter(labels);
+    },
+  };
+}
