@@ -43,6 +43,21 @@ export interface ProfilerConfig {
    */
   enableMemory: boolean;
   /**
+   * Serve the block profile. Off: its route answers 404 and names this field, and no stall is recorded.
+   * @default true
+   */
+  enableBlock: boolean;
+  /**
+   * Serve the mutex profile. Off: its route answers 404 and names this field, and no wait is recorded.
+   * @default true
+   */
+  enableMutex: boolean;
+  /**
+   * Serve what is pending: `goroutine`, `goroutineleak`, `threadcreate`. Off: their routes answer 404 and name this field.
+   * @default true
+   */
+  enableGoroutine: boolean;
+  /**
    * Run the standalone server on `httpAddr`.
    * @default true for `new Profiler()`; for the profiler that adapters share, only when `httpAddr` is given
    */
@@ -67,6 +82,28 @@ export interface ProfilerConfig {
    * @default 524_288
    */
   memorySampleBytes: number;
+  /**
+   * One stall is recorded per this many nanoseconds of blocked event loop, on average, as Go's `SetBlockProfileRate`: 1 is every
+   * stall, 0 none. 0 to 1 000 000 000 000.
+   * @default 1
+   */
+  blockProfileRate: number;
+  /**
+   * One wait in this many is recorded, as Go's `SetMutexProfileFraction`: 1 is every wait, 0 none. 0 to 1 000 000.
+   * @default 1
+   */
+  mutexProfileFraction: number;
+  /**
+   * One asynchronous operation in this many has its creation stack recorded all the time, which costs something on each; 0: only
+   * while somebody captures with `seconds`. 0 to 1 000 000.
+   * @default 0
+   */
+  asyncSampleRate: number;
+  /**
+   * An operation that is pending for longer counts as leaked. 1 000 to 86 400 000.
+   * @default 60_000
+   */
+  leakAgeMs: number;
   /**
    * What does the sampling. `auto` takes the first that loads.
    * @default 'auto'
@@ -142,11 +179,18 @@ export function defaultProfilerConfig(): ProfilerConfig {
   return {
     enableCPU: true,
     enableMemory: true,
+    enableBlock: true,
+    enableMutex: true,
+    enableGoroutine: true,
     enableHTTP: true,
     httpAddr: 'localhost:6060',
     profileDurationMs: 30_000,
     cpuSampleIntervalMicros: 10_000,
     memorySampleBytes: 524_288,
+    blockProfileRate: 1,
+    mutexProfileFraction: 1,
+    asyncSampleRate: 0,
+    leakAgeMs: 60_000,
     engine: 'auto',
     labels: 'auto',
     access: 'loopback',
@@ -213,11 +257,18 @@ const DIRECTORY: Rule = {
 const RULES: Record<keyof ProfilerConfig, Rule> = {
   enableCPU: BOOLEAN,
   enableMemory: BOOLEAN,
+  enableBlock: BOOLEAN,
+  enableMutex: BOOLEAN,
+  enableGoroutine: BOOLEAN,
   enableHTTP: BOOLEAN,
   httpAddr: ADDRESS,
   profileDurationMs: integer(1000, 3_600_000),
   cpuSampleIntervalMicros: integer(1000, 1_000_000),
   memorySampleBytes: integer(1024, 1_073_741_824),
+  blockProfileRate: integer(0, 1_000_000_000_000),
+  mutexProfileFraction: integer(0, 1_000_000),
+  asyncSampleRate: integer(0, 1_000_000),
+  leakAgeMs: integer(1000, 86_400_000),
   engine: oneOf(ENGINE_NAMES),
   labels: LABELS,
   access: ACCESS,

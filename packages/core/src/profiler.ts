@@ -61,6 +61,7 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
     recorder: () => this.#thread().session.recorder(),
     heapRecorder: () => this.#thread().session.heapRecorder(),
     stalls: () => this.#thread().readStalls(),
+    blockReading: () => this.#thread().readBlocks(),
     // Whoever asks here has found the event loop turning.
     stack: () => undefined,
     blocked: () => null,
@@ -269,6 +270,7 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
       maxSeries: config.maxSeries,
       serverTiming: config.serverTiming,
       stallThresholdMs: config.stallThresholdMs,
+      blockProfileRate: config.enableBlock ? config.blockProfileRate : 0,
       sidecar: config.sidecar,
     };
     const lease = leaseThread(options);

@@ -10,6 +10,8 @@ import type { RouteOwner } from './monitor/running-routes.js';
 import { OTHER_METHOD, OTHER_ROUTE } from './monitor/series.js';
 import type { StallsReading } from './profiles/sources.js';
 import { mainProcess } from './realm.js';
+import { BlockTable } from './recorder/block-table.js';
+import type { ContentionReading } from './recorder/contentions.js';
 import { RecorderSession, type SessionOptions } from './recorder/session.js';
 import { Stalls, type SeenStall, type Stall } from './recorder/stalls.js';
 import { Sidecar } from './sidecar/sidecar.js';
@@ -27,6 +29,8 @@ export interface ThreadOptions extends SessionOptions {
   maxSeries: number;
   serverTiming: boolean;
   stallThresholdMs: number;
+  /** 0: stalls are in no profile. */
+  blockProfileRate: number;
   sidecar: boolean;
 }
 
@@ -39,6 +43,8 @@ export interface Thread {
   readonly stallListeners: Set<(stall: Stall) => void>;
   /** Takes up what was sampled until now, and tells what is known of the stalls. */
   readStalls(): StallsReading;
+  /** The same for their time by stack. */
+  readBlocks(): ContentionReading;
   /** Undefined where there is none. */
   readonly sidecar: Sidecar | undefined;
   /** Why there is none, though it was wanted. */
@@ -59,6 +65,7 @@ export function startThread(options: ThreadOptions): Thread {
       ? new Sidecar({
           session,
           stalls: () => readStalls(),
+          blocks: () => readBlocks(),
           sampleIntervalMicros: options.cpuSampleIntervalMicros,
           windowMs: options.windowMs,
           mappingFile: mainProcess.argv[1] ?? mainProcess.execPath,
@@ -67,6 +74,7 @@ export function startThread(options: ThreadOptions): Thread {
       : undefined;
   const labels = requestLabels({ session, sidecar }, options.maxSeries);
   const clock = new ThreadClock();
+  const blocks = new BlockTable(options.blockProfileRate);
   const stalls = new Stalls({
     stallThresholdMs: options.stallThresholdMs,
     gcMs: (fromMicros, toMicros) => {
@@ -74,6 +82,7 @@ export function startThread(options: ThreadOptions): Thread {
       return intervals.coveredMs(toMonotonic(fromMicros), toMonotonic(toMicros), intervals.totalMs);
     },
     onStall: (stall) => {
+      blocks.add(stall);
       for (const listener of stallListeners) listener(stall);
       if (stallChannel.hasSubscribers) stallChannel.publish(stall);
     },
@@ -102,6 +111,10 @@ export function startThread(options: ThreadOptions): Thread {
     const { count, totalMs, backlog, last, pending } = stalls;
     return { stallThresholdMs: options.stallThresholdMs, count, totalMs, backlog, stalls: last, pending };
   };
+  const readBlocks = (): ContentionReading => {
+    readStalls();
+    return blocks.read();
+  };
   session.onHarvest = ({ cpuNanos, looks, toMicros, chunk }) => {
     sidecar?.sendChunk(chunk, session.recorder().startedMicros);
     for (const [set, nanos] of cpuNanos) {
@@ -125,6 +138,7 @@ export function startThread(options: ThreadOptions): Thread {
     sidecar: startProblem === undefined ? sidecar : undefined,
     sidecarMissing: missing ?? startProblem,
     readStalls,
+    readBlocks,
     stop: async () => {
       monitor.stop();
       session.stop();

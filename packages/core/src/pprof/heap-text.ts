@@ -1,5 +1,5 @@
-import { addressOf, frameKey } from './addresses.js';
-import type { PprofFrame, ProfileData } from './profile-data.js';
+import type { ProfileData } from './profile-data.js';
+import { oneLine, TextStacks } from './text-stacks.js';
 
 /** Lines below the records, as Go writes `runtime.MemStats` there. */
 export interface HeapStats {
@@ -18,19 +18,7 @@ export interface HeapStats {
  * allocated bytes are one more than in use: pprof takes equal totals for a profile with two columns.
  */
 export function heapText(data: ProfileData, stats: HeapStats): string {
-  const taken = new Set<number>();
-  const addresses = new Map<PprofFrame, number>();
-  const byKey = new Map<string, number>();
-  const address = (frame: PprofFrame): string => {
-    let known = addresses.get(frame);
-    if (known === undefined) {
-      const key = frameKey(frame);
-      known = byKey.get(key) ?? addressOf(key, taken);
-      byKey.set(key, known);
-      addresses.set(frame, known);
-    }
-    return `0x${known.toString(16)}`;
-  };
+  const stacks = new TextStacks();
   let objects = 0;
   let sizeBytes = 0;
   const records: string[] = [];
@@ -39,10 +27,8 @@ export function heapText(data: ProfileData, stats: HeapStats): string {
     const [count, bytes] = values as [number, number];
     objects += count;
     sizeBytes += bytes;
-    records.push(`${count}: ${bytes} [${count}: ${bytes}] @ ${stack.map(address).join(' ')}`);
-    for (const frame of stack)
-      records.push(oneLine(`#\t${address(frame)}\t${frame.name}\t${frame.file}:${frame.line}`));
-    records.push('');
+    records.push(`${count}: ${bytes} [${count}: ${bytes}] @ ${stacks.addresses(stack)}`);
+    records.push(...stacks.legend(stack), '');
   }
   return [
     `heap profile: ${objects}: ${sizeBytes} [${objects}: ${sizeBytes + 1}] @ heap/2`,
@@ -57,9 +43,4 @@ export function heapText(data: ProfileData, stats: HeapStats): string {
     ...data.comments.map((comment) => oneLine(`# ${comment}`)),
     '',
   ].join('\n');
-}
-
-/** Names of functions and files may hold line breaks, behind which anything could stand that looks like a record. */
-function oneLine(text: string): string {
-  return text.replace(/[\r\n\u2028\u2029]+/g, ' ');
 }

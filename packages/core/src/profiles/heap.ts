@@ -1,11 +1,10 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-import { LoopprofError } from '../errors.js';
 import { diffProfiles } from '../pprof/diff.js';
 import { encodeProfile } from '../pprof/encode.js';
 import { heapText } from '../pprof/heap-text.js';
 import type { ProfileData } from '../pprof/profile-data.js';
 import { pseudoFrame } from '../recorder/frames.js';
 import type { HeapReading, HeapStack } from '../recorder/heap-recorder.js';
+import { abortableSleep } from './abortable-sleep.js';
 import { createPacer, type Breathe } from './pacer.js';
 import type { Capture, CaptureRequest, Profile } from './profile.js';
 import type { ProfileSources } from './sources.js';
@@ -95,14 +94,4 @@ function offHeapStacks({ external, arrayBuffers }: NodeJS.MemoryUsage): HeapStac
     { frames: [ARRAY_BUFFERS_FRAME], objects: 1, sizeBytes: arrayBuffers },
     { frames: [EXTERNAL_FRAME], objects: 1, sizeBytes: Math.max(0, external - arrayBuffers) },
   ].filter(({ sizeBytes }) => sizeBytes > 0);
-}
-
-async function abortableSleep(durationMs: number, signal: AbortSignal | undefined): Promise<void> {
-  try {
-    await sleep(durationMs, undefined, { ref: false, ...(signal ? { signal } : {}) });
-  } catch (error) {
-    throw new LoopprofError('LOOPPROF_ABORTED', 'The caller gave up before the profile was complete.', {
-      cause: error,
-    });
-  }
 }

@@ -1,7 +1,7 @@
 /** What every profile of the registry is; HTTP, the index page and tests know profiles only by this. */
 
 /** The configuration field that turns a profile off. */
-export type EnablingField = 'enableCPU' | 'enableMemory';
+export type EnablingField = 'enableCPU' | 'enableMemory' | 'enableBlock' | 'enableMutex' | 'enableGoroutine';
 
 /** What a capture is asked for; parameters a profile does not support are refused before it is called. */
 export interface CaptureRequest {

@@ -1,3 +1,4 @@
+import { blockProfile } from './block.js';
 import { cpuProfile } from './cpu.js';
 import { counterDocuments } from './counters.js';
 import type { JsonDocument } from './document.js';
@@ -40,7 +41,7 @@ export function factsOf<T extends Profile | JsonDocument>(entry: T): Omit<T, 'ca
 
 export function createRegistry(sources: ProfileSources): ProfileRegistry {
   return new ProfileRegistry(
-    [cpuProfile(sources), heapProfile(sources)],
+    [blockProfile(sources), cpuProfile(sources), heapProfile(sources)],
     [...counterDocuments(sources), stallsDocument(sources), stackDocument(sources)],
   );
 }

@@ -1,4 +1,5 @@
 import type { Monitor } from '../monitor/monitor.js';
+import type { ContentionReading } from '../recorder/contentions.js';
 import type { Frame } from '../recorder/frames.js';
 import type { HeapSource } from '../recorder/heap-recorder.js';
 import type { SampleSource } from '../recorder/sample-store.js';
@@ -37,6 +38,8 @@ export interface ProfileSources {
   recorder(): SampleSource;
   heapRecorder(): HeapSource;
   stalls(): StallsReading | Promise<StallsReading>;
+  /** The time of the stalls since the start, by stack. */
+  blockReading(): ContentionReading | Promise<ContentionReading>;
   /** The stack that blocks the event loop, leaf first; undefined when none does. */
   stack(): readonly Frame[] | undefined | Promise<readonly Frame[] | undefined>;
   /** Null while the event loop turns. */

@@ -1,4 +1,5 @@
 /** What the main thread and the sidecar say to each other; all of it survives the structured clone. */
+import type { LabelSet } from '../engine/engine.js';
 import type { CaptureRequest, Profile } from '../profiles/profile.js';
 import type { JsonDocument } from '../profiles/document.js';
 import type { AccessRequest, ResolvedConfig } from '../config.js';
@@ -46,6 +47,7 @@ export interface MainQuestions {
   facts: { args: { contextId: number }; answer: SentFacts };
   stack: { args: undefined; answer: SentStacks };
   stalls: { args: undefined; answer: SentStalls };
+  blocks: { args: undefined; answer: SentContentions };
   /** Somebody reads samples, and would like labels on them; and does no more. */
   retainLabels: { args: undefined; answer: void };
   releaseLabels: { args: undefined; answer: void };
@@ -86,6 +88,15 @@ export interface SentStalls extends Omit<StallsReading, 'stalls'> {
 
 export interface SentStall extends Omit<Stall, 'stacks'> {
   readonly stacks: readonly Omit<StallStack, 'frames' | 'labels'>[];
+}
+
+/** Rows of a table of waits, in columns. */
+export interface SentContentions {
+  readonly overflowed: number;
+  readonly stacks: SentStacks;
+  readonly labels: readonly (LabelSet | undefined)[];
+  readonly counts: readonly number[];
+  readonly delaysNanos: readonly number[];
 }
 
 export interface SentFacts {

@@ -2,6 +2,7 @@
 import { LoopprofError } from '../errors.js';
 import type { Monitor } from '../monitor/monitor.js';
 import type { BlockedState, ProfileSources, StallsReading } from '../profiles/sources.js';
+import type { ContentionReading } from '../recorder/contentions.js';
 import type { Frame } from '../recorder/frames.js';
 import { Symbolizer } from '../symbols/symbolizer.js';
 import type { Line } from './line.js';
@@ -80,6 +81,20 @@ export class RemoteSources implements ProfileSources {
       if (!this.#stalls) throw error;
     }
     return this.#stalls as StallsReading;
+  }
+
+  async blockReading(): Promise<ContentionReading> {
+    const sent = await this.main.ask('blocks', undefined, { deadlineMs: STACK_DEADLINE_MS });
+    const frames = this.#receiver.stacks(sent.stacks);
+    return {
+      overflowed: sent.overflowed,
+      rows: frames.map((each, index) => ({
+        frames: each,
+        labels: sent.labels[index],
+        count: sent.counts[index] ?? 0,
+        delayNanos: sent.delaysNanos[index] ?? 0,
+      })),
+    };
   }
 
   async stack(): Promise<readonly Frame[] | undefined> {

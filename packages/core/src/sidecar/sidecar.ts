@@ -8,6 +8,7 @@ import { MessageChannel, Worker } from 'node:worker_threads';
 import type { LabelTrack } from '../engine/engine.js';
 import { LoopprofError, messageOf } from '../errors.js';
 import type { Chunk } from '../recorder/chunk.js';
+import type { ContentionReading } from '../recorder/contentions.js';
 import { pseudoFrame, type Frame } from '../recorder/frames.js';
 import type { RecorderSession } from '../recorder/session.js';
 import { mainGlobal } from '../realm.js';
@@ -17,6 +18,7 @@ import {
   type MainQuestions,
   type SentCapture,
   type SentCaptured,
+  type SentContentions,
   type SentContext,
   type SentFacts,
   type SentHeap,
@@ -47,6 +49,7 @@ export interface SidecarOptions {
   readonly windowMs: number;
   readonly mappingFile: string;
   stalls(): StallsReading;
+  blocks(): ContentionReading;
   /** Told what went wrong with the worker, and what is done about it. */
   onTrouble(message: string): void;
 }
@@ -241,6 +244,7 @@ export class Sidecar {
       facts: ({ contextId }) => contextOf(contextId).facts(),
       stack: () => this.#sendStacks(this.#insideDoor ? [stackBelow(this.#drain)] : []),
       stalls: () => this.#readStalls(),
+      blocks: () => this.#readBlocks(),
       retainLabels: () => this.#retainLabels(),
       releaseLabels: () => this.#retained.pop()?.release(),
       log: (entry) => this.#contexts.get(entry.contextId)?.context.log(entry),
@@ -279,6 +283,19 @@ export class Sidecar {
           ...stall,
           stacks: stall.stacks.map(({ durationMs }) => ({ durationMs })),
         })),
+      };
+    });
+  }
+
+  #readBlocks(): SentContentions {
+    return this.#undisturbed(() => {
+      const { rows, overflowed } = this.#options.blocks();
+      return {
+        overflowed,
+        stacks: this.#sendStacks(rows.map(({ frames }) => frames)),
+        labels: rows.map(({ labels }) => labels),
+        counts: rows.map(({ count }) => count),
+        delaysNanos: rows.map(({ delayNanos }) => delayNanos),
       };
     });
   }

@@ -1,0 +1,23 @@
+import type { ProfileData } from './profile-data.js';
+import { oneLine, TextStacks } from './text-stacks.js';
+
+/**
+ * Go's legacy text (`debug=1`) of the block and mutex profiles, which pprof reads back: `title` is `contention` or `mutex`. One
+ * cycle is a nanosecond. The sampling period is 1 whatever the fraction, because pprof multiplies the values by it, and they are
+ * scaled up already.
+ */
+export function contentionText(data: ProfileData, title: 'contention' | 'mutex'): string {
+  const stacks = new TextStacks();
+  const sorted = [...data.samples].sort((a, b) => (b.values[1] as number) - (a.values[1] as number));
+  return [
+    `--- ${title}:`,
+    'cycles/second=1000000000',
+    ...(title === 'mutex' ? ['sampling period=1'] : []),
+    ...sorted.flatMap(({ stack, values }) => {
+      const [count, delayNanos] = values as [number, number];
+      return [`${delayNanos} ${count} @ ${stacks.addresses(stack)}`, ...stacks.legend(stack), ''];
+    }),
+    ...data.comments.map((comment) => oneLine(`# ${comment}`)),
+    '',
+  ].join('\n');
+}
