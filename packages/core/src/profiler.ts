@@ -146,6 +146,7 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
     const server = this.#server;
     const lease = this.#lease;
     const contextId = this.#contextId;
+    if (lease?.thread.logOwner === this) lease.thread.logOwner = undefined;
     this.#unsubscribe?.();
     this.#unsubscribeStalls?.();
     this.#unsubscribe = this.#unsubscribeStalls = undefined;
@@ -276,6 +277,7 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
     const lease = leaseThread(options);
     const { session, sidecar, sidecarMissing, troubleListeners } = lease.thread;
     this.#lease = lease;
+    if (!this.#isSilent) lease.thread.logOwner ??= this;
     if (lease.first) {
       session.onFailure = (error) => this.#logger.error({ err: error }, `loopprof: ${error.message}`);
       troubleListeners.add((message) => this.#logger.warn({}, `loopprof: ${message}`));
@@ -321,14 +323,14 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
     const { durationMs, cause, method, route, waitingRequests, stacks } = stall;
     const leaf = stacks[0]?.frames.find(({ url }) => url !== '' && !url.startsWith('node:'));
     const where = leaf ? ` in ${leaf.functionName || '(anonymous)'} ${leaf.url}:${leaf.line}` : '';
-    const leftOut = this.#stallLines.spend();
+    // One line, however many profilers share the thread.
+    const leftOut = this.#lease?.thread.logOwner === this ? this.#stallLines.spend() : undefined;
     if (leftOut !== undefined) {
-      this.#logger.warn(
+      const by = method === '' ? route : `${method} ${route}`;
+      const level = durationMs >= (this.#config?.hangThresholdMs ?? Infinity) ? 'warn' : 'info';
+      this.#logger[level](
         { durationMs, cause, method, route, waitingRequests, ...(leftOut > 0 ? { leftOut } : {}) },
-        `loopprof: the event loop was held for ${Math.round(durationMs)} ms by ${method} ${route} (${cause})${where}`.replace(
-          '  ',
-          ' ',
-        ),
+        `loopprof: the event loop was held for ${Math.round(durationMs)} ms by ${by} (${cause})${where}`,
       );
     }
     if (this.listenerCount('stall') === 0) return;
@@ -372,9 +374,15 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
     try {
       return await sidecar.capture(this.#contextId, profile.name, request);
     } catch (error) {
+      if (!isLoopprofError(error) || error.code !== 'LOOPPROF_NOT_STARTED') throw error;
+      if (!this.#lease) {
+        throw new LoopprofError(
+          'LOOPPROF_NOT_STARTED',
+          'The profiler was stopped while this profile was being taken.',
+        );
+      }
       // The sidecar has gone meanwhile: what is still here is made here.
-      if (isLoopprofError(error) && error.code === 'LOOPPROF_NOT_STARTED') return profile.capture(request);
-      throw error;
+      return profile.capture(request);
     }
   }
 

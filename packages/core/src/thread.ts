@@ -49,6 +49,8 @@ export interface Thread {
   readonly sidecar: Sidecar | undefined;
   /** Why there is none, though it was wanted. */
   readonly sidecarMissing: string | undefined;
+  /** Of all profilers the one that logs what happens on the thread. */
+  logOwner: object | undefined;
   /** Told of the sidecar's troubles. */
   readonly troubleListeners: Set<(message: string) => void>;
   stop(): Promise<void>;
@@ -134,6 +136,7 @@ export function startThread(options: ThreadOptions): Thread {
     monitor,
     stalls,
     stallListeners,
+    logOwner: undefined,
     troubleListeners,
     sidecar: startProblem === undefined ? sidecar : undefined,
     sidecarMissing: missing ?? startProblem,

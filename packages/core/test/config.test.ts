@@ -135,6 +135,24 @@ const WRONG: Partial<Record<keyof ProfilerConfig, [value: unknown, shown: string
     ['on', "'on' (string)"],
     [1, '1 (number)'],
   ],
+  sidecar: [
+    ['no', "'no' (string)"],
+    [0, '0 (number)'],
+  ],
+  stallThresholdMs: [
+    [19, '19 (number)'],
+    [3_600_001, '3600001 (number)'],
+    ['50', "'50' (string)"],
+  ],
+  hangThresholdMs: [
+    [99, '99 (number)'],
+    [1.5e9, '1500000000 (number)'],
+  ],
+  profileDir: [
+    ['', "''"],
+    [7, '7 (number)'],
+    ['a\0b', 'a'],
+  ],
 };
 
 const RULES: Partial<Record<keyof ProfilerConfig, RegExp>> = {
@@ -160,6 +178,10 @@ const RULES: Partial<Record<keyof ProfilerConfig, RegExp>> = {
   maxSeries: /an integer from 1 to 100000/,
   slowRequestMs: /an integer from 1 to 3600000/,
   serverTiming: /true or false/,
+  sidecar: /true or false/,
+  stallThresholdMs: /an integer from 20 to 3600000/,
+  hangThresholdMs: /an integer from 100 to 3600000/,
+  profileDir: /the path of a directory/,
 };
 
 /** What the field may be, its limits included. */
@@ -186,6 +208,10 @@ const RIGHT: Partial<Record<keyof ProfilerConfig, unknown[]>> = {
   maxSeries: [1, 100_000],
   slowRequestMs: [1, 3_600_000],
   serverTiming: [true, false],
+  sidecar: [true, false],
+  stallThresholdMs: [20, 3_600_000],
+  hangThresholdMs: [100, 3_600_000],
+  profileDir: ['./profiles', '/tmp'],
 };
 
 function refusalOf(given: unknown): LoopprofError {

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { isLoopprofError } from '../errors.js';
 import { SampleStore, type SampleSource, type SampleWindow } from '../recorder/sample-store.js';
 import { loopBlocked, type Line } from './line.js';
 import type { MainThread } from './main-thread.js';
@@ -6,6 +7,8 @@ import type { Receiver, SentChunk } from './transfer.js';
 
 /** How long after the end of a window its last samples may take to get here. */
 const HARVEST_DEADLINE_MS = 1500;
+
+const RETAIN_DEADLINE_MS = 250;
 
 /** The sidecar's copy of the samples: it has them also while the main thread answers nobody. */
 export class RemoteSamples implements SampleSource {
@@ -30,11 +33,20 @@ export class RemoteSamples implements SampleSource {
   }
 
   async window(fromMicros: number, toMicros: number, signal?: AbortSignal): Promise<SampleWindow> {
-    this.#line.tell('retainLabels', undefined);
+    await this.#retainLabels(signal);
     try {
       return await this.#store.window(fromMicros, toMicros, signal);
     } finally {
       this.#line.tell('releaseLabels', undefined);
+    }
+  }
+
+  /** Rejects with the reason when nothing is sampled; a main thread that lets nobody in may get round to it later. */
+  async #retainLabels(signal: AbortSignal | undefined): Promise<void> {
+    try {
+      await this.#main.ask('retainLabels', undefined, { deadlineMs: RETAIN_DEADLINE_MS, signal });
+    } catch (error) {
+      if (!isLoopprofError(error) || error.code !== 'LOOPPROF_LOOP_BLOCKED') throw error;
     }
   }
 

@@ -234,6 +234,7 @@ export class Sidecar {
       | 'facts'
       | 'stack'
       | 'stalls'
+      | 'blocks'
       | 'retainLabels'
       | 'releaseLabels'
       | 'log'
@@ -301,7 +302,7 @@ export class Sidecar {
   }
 
   #retainLabels(): void {
-    const { labels } = this.#options.session;
+    const { labels } = this.#options.session.recorder();
     if (!labels) return;
     labels.retain();
     this.#retained.push(labels);
