@@ -87,7 +87,9 @@ describe('two profilers, a middleware and a second installed copy', () => {
   });
 
   it('are warned, each about the options that have no effect, and of nothing else', () => {
-    const said = (told?.logged ?? []).map(({ holder, level, message }) => `${holder} ${level}: ${message}`);
+    const said = (told?.logged ?? [])
+      .filter(({ message }) => !message.includes('the event loop was held'))
+      .map(({ holder, level, message }) => `${holder} ${level}: ${message}`);
     expect(said.sort()).toEqual([
       expect.stringMatching(/^copy warn: .*memorySampleBytes 65536; 131072 has no effect/),
       expect.stringMatching(/^second middleware warn: .*`maxSeconds`.*no effect/),
@@ -123,7 +125,8 @@ describe('test files under Jest, each a realm of its own', () => {
       const bytes = Buffer.from(await responses[0].arrayBuffer());
       expect(require('node:zlib').gunzipSync(bytes).includes('burn_${name}')).toBe(true);
       expect(await responses[2].text()).not.toContain('Degraded');
-      expect(logged).toEqual([]);
+      // How busy the machine is does not matter here.
+      expect(logged.filter((line) => !line.includes('the event loop was held'))).toEqual([]);
     });
   `;
 
