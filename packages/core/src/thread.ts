@@ -110,7 +110,8 @@ export function startThread(options: ThreadOptions): Thread {
   const readStalls = (): StallsReading => {
     if (monitor.waitsForLooks || stalls.pending) session.harvest();
     settleStalls();
-    const { count, totalMs, backlog, last, pending } = stalls;
+    const { count, totalMs, backlog, last } = stalls;
+    const pending = stalls.pending || monitor.waitsForLooks;
     return { stallThresholdMs: options.stallThresholdMs, count, totalMs, backlog, stalls: last, pending };
   };
   const readBlocks = (): ContentionReading => {

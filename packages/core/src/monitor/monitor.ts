@@ -57,6 +57,13 @@ export interface Totals {
 
 const MAX_BLOCKED = 100;
 
+/**
+ * What came while the loop was blocked has all been taken up when so many turns bring no new request: a connection is accepted
+ * in one, perhaps one in each, and read in the next.
+ */
+const QUIET_TURNS = 3;
+const MAX_TURNS = 1000;
+
 const blockedChannel = channel('loopprof:blocked');
 
 /** Counts what happens on this thread: requests, the event loop's delay, garbage collection, and who paid for it. */
@@ -67,6 +74,7 @@ export class Monitor {
   readonly #running = new RunningRoutes();
   readonly #blocked: BlockedStretch[] = [];
   readonly #options: MonitorOptions;
+  #turnsToNote = 0;
 
   constructor(options: MonitorOptions) {
     this.#options = options;
@@ -128,7 +136,7 @@ export class Monitor {
 
   /** Whether something has happened of which the next harvest will tell whose it was. */
   get waitsForLooks(): boolean {
-    return this.#running.waiting;
+    return this.#turnsToNote > 0 || this.#running.waiting;
   }
 
   requestsReport(): RequestsReport & Totals {
@@ -168,10 +176,12 @@ export class Monitor {
     }
     const range = { startMs: longestStartMs, endMs: longestEndMs };
     const stoppedMs = this.#options.stoppedMs?.(turnEndMs - turnStartMs) ?? 0;
-    // What has come meanwhile is taken from the sockets in the next phase of the loop, before its immediates.
-    setImmediate(() => {
+    this.#turnsToNote += 1;
+    const endWatch = this.requests.watchWaiting(longestEndMs);
+    this.#afterArrivals(() => {
+      this.#turnsToNote -= 1;
       // Who it was may be known only later, when those who waited have gone.
-      const waitingFor = this.requests.waitingOn(range);
+      const waitingFor = endWatch();
       this.#running.add({
         ...range,
         durationMs: longestEndMs - longestStartMs,
@@ -182,7 +192,22 @@ export class Monitor {
           onStall?.({ ...range, method, route, waitingRequests: waitingFor(owner), given, stoppedMs });
         },
       });
-    }).unref();
+    });
+  }
+
+  /** Calls back when what had piled up has been taken up. */
+  #afterArrivals(callback: () => void): void {
+    let begun = this.requests.begunCount;
+    let quiet = 0;
+    let turns = 0;
+    const turn = (): void => {
+      quiet = this.requests.begunCount === begun ? quiet + 1 : 0;
+      begun = this.requests.begunCount;
+      turns += 1;
+      if (quiet >= QUIET_TURNS || turns >= MAX_TURNS) callback();
+      else setImmediate(turn).unref();
+    };
+    setImmediate(turn).unref();
   }
 
   #routeOf(owner: RouteOwner | undefined): { gcOwnMs: number; eventLoopBlockingOwnMs: number } {

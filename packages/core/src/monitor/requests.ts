@@ -176,10 +176,17 @@ export class RequestMonitor {
   readonly #listeners = new Set<(timing: RequestTiming) => void>();
   #unsettled: TrackedRequest[][] = [[]];
   #beats = 0;
+  #begunCount = 0;
+  #watching: TrackedRequest[][] = [];
 
   constructor(options: RequestMonitorOptions) {
     this.options = options;
     this.#series = new SeriesTable(options.maxSeries);
+  }
+
+  /** How many requests have begun so far. */
+  get begunCount(): number {
+    return this.#begunCount;
   }
 
   /** Begins to time a request, unless that is done already. */
@@ -190,6 +197,7 @@ export class RequestMonitor {
     (res as Timed)[TIMING] = tracked;
     res.writeHead = timedWriteHead as ServerResponse['writeHead'];
     this.#inFlight.add(tracked);
+    this.#begunCount += 1;
     onFinished(res, onResponseOver);
     this.options.eventLoop.mark(tracked.startedAtMs);
     this.options.labels.enter(tracked.method, UNROUTED);
@@ -225,6 +233,7 @@ export class RequestMonitor {
     if (aborted) series.aborted += 1;
     tracked.series = series;
     tracked.req = undefined;
+    if (this.#watching.length > 0) for (const watch of this.#watching) watch.push(tracked);
     const ended = this.#unsettled.at(-1) as TrackedRequest[];
     ended.push(tracked);
     if (ended.length >= MAX_UNSETTLED)
@@ -265,22 +274,17 @@ export class RequestMonitor {
   }
 
   /**
-   * Counts the requests that were in flight, or have come, while the loop was blocked in that time; gives how many of them had to
-   * wait, once it is known whose request blocked it.
+   * Watches who had to wait while the loop was blocked until that time, from now on: gives the way to end that, which gives the
+   * way to count them once it is known whose request blocked it.
    */
-  waitingOn({ startMs, endMs }: { startMs: number; endMs: number }): (owner?: RouteOwner) => number {
-    const waiting: TrackedRequest[] = [];
-    let begun = false;
-    const sort = (tracked: TrackedRequest): void => {
-      if (tracked.startedAtMs >= startMs - 1 && tracked.startedAtMs < endMs) begun = true;
-      else if ((tracked.endedAtMs ?? Infinity) >= endMs) waiting.push(tracked);
-    };
-    for (const tracked of this.#inFlight) sort(tracked);
-    for (const ended of this.#unsettled) ended.forEach(sort);
-    return (owner) => {
-      // A request that begins meanwhile is the one that blocks; without one, it is one of the owner's that goes on after a wait.
-      const goesOn = !begun && owner && waiting.some(isOf(owner));
-      return waiting.length - (goesOn ? 1 : 0);
+  watchWaiting(endMs: number): () => (owner: RouteOwner | undefined) => number {
+    const ended = this.#unsettled.flat().filter(({ endedAtMs = 0 }) => endedAtMs >= endMs);
+    this.#watching.push(ended);
+    return () => {
+      this.#watching = this.#watching.filter((each) => each !== ended);
+      const present = [...this.#inFlight, ...ended];
+      // One of the owner's is the one that blocked.
+      return (owner) => present.length - (owner && present.some(isOf(owner)) ? 1 : 0);
     };
   }
 

@@ -38,7 +38,7 @@ const MAX_STACKS = 5;
 
 /** Collections are reported a little after they were. */
 const SETTLE_MS = 100;
-const SETTLE_ATTEMPTS = 3;
+const SETTLE_ATTEMPTS = 10;
 
 export function stallsDocument(sources: ProfileSources): JsonDocument {
   return {
@@ -83,7 +83,7 @@ export function stallsDocument(sources: ProfileSources): JsonDocument {
 
 async function settled(sources: ProfileSources): Promise<StallsReading> {
   let reading = await sources.stalls();
-  for (let attempt = 0; reading.pending && !sources.blocked() && attempt < SETTLE_ATTEMPTS; attempt++) {
+  for (let attempt = 0; reading.pending && attempt < SETTLE_ATTEMPTS; attempt++) {
     await sleep(SETTLE_MS, undefined, { ref: false });
     reading = await sources.stalls();
   }

@@ -78,13 +78,11 @@ export class LoopWatch {
       if (this.#reportedAtMs.length >= MAX_REPORTS_PER_HOUR) return;
       this.#reportedAtMs.push(performance.now());
       const { sources } = this.#options;
-      const [stack, hottest] = await Promise.all([
-        this.#stack(),
-        this.#hottest(this.#options.pulse.sinceBeatMs),
-      ]);
-      const blocked = sources.blocked();
-      // It went on while we looked.
-      if (!blocked) return;
+      const before = sources.blocked();
+      if (!before) return;
+      const [stack, hottest] = await Promise.all([this.#stack(), this.#hottest(before.forMs)]);
+      // How it is blocked shows when it is asked; it may have gone on meanwhile.
+      const blocked = sources.blocked() ?? before;
       const report = {
         event: 'loopprof.hang',
         pid: process.pid,

@@ -21,6 +21,9 @@ const DOCUMENT_DEADLINE_MS = 1000;
 /** A remembered document is asked for within that time, so that it can be served while nothing else can. */
 const REMEMBERED_DEADLINE_MS = 300;
 
+/** How old what is kept may be. */
+const REMEMBER_EVERY_MS = 5000;
+
 /** A profile of the main thread's own is given up when that is blocked so long after it should have been there. */
 const CAPTURE_GRACE_MS = 2000;
 
@@ -35,6 +38,7 @@ export class RemoteContext {
   readonly #sent: SentContext;
   readonly #registry: ProfileRegistry;
   readonly #remembered = new Map<string, { value: object; atMs: number }>();
+  #rememberedAtMs = -Infinity;
   #status: ProcessStatus = { facts: [], problems: [] };
   #server: StandaloneServer | undefined;
 
@@ -80,14 +84,15 @@ export class RemoteContext {
     return profile.capture(request);
   }
 
-  /** Reads what is kept for when the main thread lets nobody in. */
+  /** Reads what is kept for when the main thread lets nobody in, unless that was done a moment ago. */
   async remember(): Promise<void> {
     const { main, sources } = this.#parts;
-    if (main.late) return;
+    if (main.late || performance.now() - this.#rememberedAtMs < REMEMBER_EVERY_MS) return;
     try {
       await this.#readStatus();
       await sources.stalls();
       for (const document of this.#registry.documents) if (document.remembered) await document.read();
+      this.#rememberedAtMs = performance.now();
     } catch {
       // Asked again soon; what was read last is still there.
     }

@@ -9,8 +9,8 @@ import { RemoteContext } from './remote-context.js';
 import { RemoteSources } from './remote-sources.js';
 import type { SentChunk, SentNames } from './transfer.js';
 
-/** How often what is kept for blocked times is read anew. */
-const REMEMBER_EVERY_MS = 5000;
+/** How often it is seen to that what is kept for blocked times is recent. */
+const REMEMBER_CHECK_MS = 250;
 
 const { port, pulseMemory, ...options } = workerData as SidecarData & { port: MessagePort };
 const pulse = new Pulse(pulseMemory);
@@ -53,4 +53,4 @@ const watch = new LoopWatch({
 watch.start();
 setInterval(() => {
   for (const context of contexts.values()) void context.remember();
-}, REMEMBER_EVERY_MS);
+}, REMEMBER_CHECK_MS);

@@ -1,0 +1,97 @@
+// An Express app with routes that hold the event loop in every way. Prints the standalone URL, then its own. First argument: a
+// configuration as JSON.
+const { execFileSync, spawn } = require('node:child_process');
+const { pbkdf2Sync } = require('node:crypto');
+const { mkdtempSync, readFileSync, rmSync } = require('node:fs');
+const { tmpdir } = require('node:os');
+const { join } = require('node:path');
+const express = require('express');
+const { Profiler } = require('@loopprof/core');
+const { profilingMiddleware } = require('@loopprof/express');
+
+const profiler = new Profiler({ httpAddr: 'localhost:0', ...JSON.parse(process.argv[2] ?? '{}') });
+
+function spinInScript(ms) {
+  const endsAt = performance.now() + ms;
+  let sum = 0;
+  while (performance.now() < endsAt) for (let n = 0; n < 1000; n++) sum += Math.sqrt(n);
+  return sum;
+}
+
+function backtrack(ms) {
+  const endsAt = performance.now() + ms;
+  let tries = 0;
+  // Each match takes some tens of milliseconds, all in the regular expression's own code.
+  for (; performance.now() < endsAt; tries++) /^(a+)+$/.test(`${'a'.repeat(24)}b`);
+  return tries;
+}
+
+function waitForNobody(ms) {
+  return Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+}
+
+function parseMuch() {
+  const record = `{"id":12345,"name":"${'abcdefghij'.repeat(7)}"},`;
+  return JSON.parse(`[${record.repeat(Math.ceil(200e6 / record.length))}{}]`).length;
+}
+
+function deriveKeys(ms) {
+  const startedAt = performance.now();
+  pbkdf2Sync('password', 'salt', 100_000, 64, 'sha512');
+  const rounds = Math.ceil((100_000 * ms) / (performance.now() - startedAt));
+  return pbkdf2Sync('password', 'salt', rounds, 64, 'sha512').length;
+}
+
+function readSlowPipe(ms) {
+  const directory = mkdtempSync(join(tmpdir(), 'loopprof-fifo-'));
+  const fifo = join(directory, 'fifo');
+  try {
+    execFileSync('mkfifo', [fifo]);
+    spawn('sh', ['-c', `sleep ${ms / 1000}; echo late > '${fifo}'`], { stdio: 'ignore' });
+    return readFileSync(fifo, 'utf8');
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+}
+
+function runCommand(ms) {
+  return execFileSync('sleep', [String(ms / 1000)]).length;
+}
+
+function makeGarbage(ms) {
+  const endsAt = performance.now() + ms;
+  const kept = [];
+  // So much survives each scavenge that almost all the time goes to the collector.
+  while (performance.now() < endsAt) {
+    for (let n = 0; n < 20_000; n++) kept.push({ n, text: [n, { n }] });
+    if (kept.length > 1_500_000) kept.length = 0;
+  }
+  return kept.length;
+}
+
+const WAYS = {
+  spin: spinInScript,
+  regexp: backtrack,
+  atomics: waitForNobody,
+  json: parseMuch,
+  pbkdf2: deriveKeys,
+  fifo: readSlowPipe,
+  exec: runCommand,
+  garbage: makeGarbage,
+};
+
+profiler.start().then(() => {
+  const app = express();
+  app.use(profilingMiddleware({ profiler, access: 'loopback' }));
+  for (const [name, way] of Object.entries(WAYS)) {
+    app.get(`/${name}/:ms`, (req, res) => {
+      const startedAt = performance.now();
+      const result = way(Number(req.params.ms));
+      res.json({ result, durationMs: performance.now() - startedAt });
+    });
+  }
+  app.get('/quick', (_req, res) => res.send('quick'));
+  const server = app.listen(0, '127.0.0.1', () => {
+    console.log(`${profiler.address} http://127.0.0.1:${server.address().port}`);
+  });
+});
