@@ -23,6 +23,14 @@ const express4 = require('express4') as typeof express5;
 // eslint-disable-next-line @typescript-eslint/no-require-imports
 const Koa2 = require('koa2') as typeof Koa;
 
+// eslint-disable-next-line @typescript-eslint/no-require-imports
+const olderRouter = require('router22') as (typeof express5)['Router'];
+
+/** Express 5 with the router of its first releases, which forgets the path that it was mounted at. */
+const express50 = Object.assign(() => Object.defineProperty(express5(), 'router', { value: olderRouter() }), {
+  Router: olderRouter,
+}) as unknown as typeof express5;
+
 interface Counted {
   method: string;
   route: string;
@@ -101,6 +109,15 @@ function expressApp(express: typeof express5): (profiler: Profiler) => RequestLi
       throw 'not an error';
     });
     root.get('/fails', (_req, _res, next) => void setImmediate(() => next(new Error('async'))));
+    root.get('/stream', (_req, res) => void Readable.from(['some', 'more']).pipe(res));
+    root
+      .route('/both')
+      .get((_req, res) => void res.send('get'))
+      .post((_req, res) => void res.send('post'));
+    root.use(
+      ['/here', '/there/:place'],
+      express.Router().get('/:item', (_req, res) => void res.send('item')),
+    );
     const items = express.Router();
     items.get('/:item', (_req, res) => void res.send('item'));
     items.get('/', (_req, res) => void res.send('all'));
@@ -136,10 +153,16 @@ const EXPRESS_CASES: [string, string][] = [
   ['/throws', 'GET /throws 5xx'],
   ['/throws-text', 'GET /throws-text 5xx'],
   ['/fails', 'GET /fails 5xx'],
+  ['/stream', 'GET /stream 2xx'],
+  ['/both', 'GET /both 2xx'],
+  ['/here/9', 'GET /here/:item 2xx'],
+  ['/there/x/9', 'GET /there/:place/:item 2xx'],
+  ['/users/%ff', 'GET (unrouted) 4xx'],
 ];
 
 describe.each([
   ['Express 5', express5],
+  ['Express 5 with router 2.2', express50],
   ['Express 4', express4],
 ])('routes of %s', (_name, express) => {
   it.each(EXPRESS_CASES)('%s is %s', async (path, series) => {
@@ -153,6 +176,58 @@ describe.each([
     await send('/by-pattern/9');
     const [series = ''] = await counted();
     expect(series).toMatch(/^GET (\/\^\\\/by-pattern\/|\/by-pattern|\/\*)\/:item 2xx 1$/);
+  });
+
+  it('tells the mounts of one router apart, in one app and in two, whatever the case', async () => {
+    const shared = express.Router({ mergeParams: true });
+    shared.get('/x', (_req, res) => void res.send('x'));
+    await serve((profiler) => {
+      const apps = ['/public', '/internal/:tenant/v1', '/'].map((path) => {
+        const root = express();
+        root.use(expressMiddleware({ profiler }));
+        root.use(path, shared);
+        root.use('/deep', express.Router().use('/er', shared));
+        return root;
+      });
+      return (req, res) => void apps[Number(req.headers['x-app'])]?.(req, res);
+    });
+    const paths: [string, number][] = [
+      ['/public/x', 0],
+      ['/deep/er/x', 0],
+      ['/PUBLIC/x', 0],
+      ['/internal/acme/v1/x', 1],
+      ['/internal/other/V1/x', 1],
+      ['/deep/er/x', 1],
+      ['/x', 2],
+      ['/Deep/Er/x', 2],
+    ];
+    // In both orders: what was seen first must not stand for the others.
+    for (const [path, index] of [...paths, ...paths.toReversed()])
+      await (await fetch(app.origin + path, { headers: { 'x-app': String(index) } })).text();
+    expect(await counted()).toEqual([
+      'GET /deep/er/x 2xx 6',
+      'GET /internal/:tenant/v1/x 2xx 4',
+      'GET /public/x 2xx 4',
+      'GET /x 2xx 2',
+    ]);
+  });
+
+  it('sees a mount that was added after the first request', async () => {
+    const shared = express.Router();
+    shared.get('/:item', (_req, res) => void res.send('item'));
+    const root = express();
+    await serve((profiler) => root.use(expressMiddleware({ profiler })).use('/first', shared));
+    await send('/first/1');
+    root.use('/second', shared);
+    await send('/second/1');
+    await send('/first/1');
+    expect(await counted()).toEqual(['GET /first/:item 2xx 2', 'GET /second/:item 2xx 1']);
+  });
+
+  it('never takes what a mount has matched for its name', async () => {
+    await serve(expressApp(express));
+    for (const path of ['/SHOP/3', '/sHoP/4', '/Shop/5', '/API/V1/x/ITEMS/5']) await send(path);
+    expect(await counted()).toEqual(['GET /api/:version/:tenant/items/:item 2xx 1', 'GET /shop/:item 2xx 3']);
   });
 
   it('answers HEAD by the GET route, and OPTIONS without one', async () => {
@@ -186,9 +261,19 @@ describe.each([
     router.get('/throws', () => {
       throw new Error('sync');
     });
+    router.get('/throws-text', () => {
+      // eslint-disable-next-line @typescript-eslint/only-throw-error -- what is thrown need not be an error
+      throw 'not an error';
+    });
+    router.get('/rejects', async () => {
+      await sleep(5);
+      throw new Error('later');
+    });
+    router.get(['/one', '/two'], (ctx) => void (ctx.body = 'either'));
     router.get('/stream', (ctx) => void (ctx.body = Readable.from(['some', 'more'])));
     router.use('/api/:version/:tenant/items', items.routes());
     root.use(router.routes());
+    root.use(router.allowedMethods());
     const mounted = new KoaVersion();
     const inner = new Router();
     inner.get('/deep/:level', (ctx) => void (ctx.body = 'deep'));
@@ -209,11 +294,27 @@ describe.each([
     ['/passed-on/8', 'GET (unmatched) 4xx'],
     ['/nowhere/8', 'GET (unmatched) 4xx'],
     ['/throws', 'GET /throws 5xx'],
+    ['/throws-text', 'GET /throws-text 5xx'],
+    ['/rejects', 'GET /rejects 5xx'],
+    ['/one', 'GET /one 2xx'],
+    ['/two', 'GET /two 2xx'],
     ['/stream', 'GET /stream 2xx'],
   ])('%s is %s', async (path, series) => {
     await serve(koaApp);
     await send(path);
     expect(await counted()).toEqual([`${series} 1`]);
+  });
+
+  it('answers HEAD by the GET route, and OPTIONS and other methods without one', async () => {
+    await serve(koaApp);
+    await send('/users/7', 'HEAD');
+    await send('/users/7', 'OPTIONS');
+    await send('/users/7', 'DELETE');
+    expect(await counted()).toEqual([
+      'DELETE (unrouted) 4xx 1',
+      'HEAD /users/:id 2xx 1',
+      'OPTIONS (unrouted) 2xx 1',
+    ]);
   });
 });
 
@@ -233,6 +334,17 @@ describe('routes of Fastify', () => {
       throw new Error('sync');
     });
     root.get('/own-404', (_request, reply) => reply.code(404).send('mine'));
+    root.get('/throws-text', () => {
+      // eslint-disable-next-line @typescript-eslint/only-throw-error -- what is thrown need not be an error
+      throw 'not an error';
+    });
+    root.get('/rejects', async () => {
+      await sleep(5);
+      throw new Error('later');
+    });
+    root.get('/stream', (_request, reply) => reply.send(Readable.from(['some', 'more'])));
+    root.get('/files/:id(^\\d+$)', () => 'file');
+    root.get('/static/*', () => 'static');
     await root.register(
       (child, _options, done) => {
         child.get('/:tenant/items/:item', () => 'item');
@@ -252,34 +364,23 @@ describe('routes of Fastify', () => {
     ['/own-404', 'GET /own-404 4xx'],
     ['/nowhere/8', 'GET (unmatched) 4xx'],
     ['/throws', 'GET /throws 5xx'],
+    ['/throws-text', 'GET /throws-text 5xx'],
+    ['/rejects', 'GET /rejects 5xx'],
+    ['/stream', 'GET /stream 2xx'],
+    ['/files/42', 'GET /files/:id(^\\d+$) 2xx'],
+    ['/static/some/file.js', 'GET /static/* 2xx'],
   ])('%s is %s', async (path, series) => {
     await serve(fastifyApp);
     await send(path);
     expect(await counted()).toEqual([`${series} 1`]);
   });
 
-  it('answers HEAD by the GET route', async () => {
+  it('answers HEAD by the GET route, and OPTIONS by none', async () => {
     await serve(fastifyApp);
     await send('/users/7', 'HEAD');
-    expect(await counted()).toEqual(['HEAD /users/:id 2xx 1']);
+    await send('/users/7', 'OPTIONS');
+    expect(await counted()).toEqual(['HEAD /users/:id 2xx 1', 'OPTIONS (unmatched) 4xx 1']);
   });
-});
-
-it('tells one router in two apps apart by their mounts', async () => {
-  const shared = express5.Router();
-  shared.get('/x', (_req, res) => void res.send('x'));
-  await serve((profiler) => {
-    const apps = ['/public', '/internal'].map((path) => {
-      const root = express5();
-      root.use(expressMiddleware({ profiler }));
-      root.use(path, shared);
-      return root;
-    });
-    return (req, res) => void apps[req.url?.startsWith('/public') ? 0 : 1]?.(req, res);
-  });
-  await send('/public/x');
-  await send('/internal/x');
-  expect(await counted()).toEqual(['GET /internal/x 2xx 1', 'GET /public/x 2xx 1']);
 });
 
 it('leaves a 404 that a route has passed to next() with that route, where Express tells', async () => {

@@ -9,7 +9,7 @@ import type { PprofHandler } from './http/message.js';
 import { startStandaloneServer, type StandaloneServer } from './http/node-server.js';
 import { LineBudget } from './line-budget.js';
 import { guardedLogger, silentLogger, type Logger } from './logger.js';
-import type { RequestTiming, RouteAtEnd } from './monitor/requests.js';
+import type { RequestTiming, RouteAtEnd } from './monitor/request-timing.js';
 import { runtimeMetrics, type RuntimeMetrics } from './monitor/runtime.js';
 import type { Capture, CaptureRequest, Profile } from './profiles/profile.js';
 import { createRegistry, factsOf, ProfileRegistry } from './profiles/registry.js';

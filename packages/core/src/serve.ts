@@ -2,7 +2,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { PprofHandler, PprofResponse } from './http/message.js';
 import { answerNodeRequest, serveNodeRequest } from './http/node-server.js';
-import { ignoreRequest } from './monitor/requests.js';
+import { ignoreRequest } from './monitor/request-timing.js';
 
 /** Where a request goes: `path` below the mount (`/heap`; `/` is the index; empty is redirected to the slash), `url` as sent. */
 export interface PprofTarget {

@@ -17,6 +17,9 @@ export interface ProfilingMiddlewareOptions extends MountOptions {
  * profilingMiddleware times every request by its route, records what the process does, and serves the profiles below
  * `/debug/pprof/`. Use it first: what stands before it is not timed.
  *
+ * In Express 4, and in 5 with `router` before 2.3, an error with status 404 that a route passes to `next()` and that no error
+ * handler of the app answers is counted under `(unmatched)`: there it looks like a 404 that no route has had a part in.
+ *
  * @example
  * ```ts
  * import express from 'express';

@@ -35,23 +35,67 @@ const UNKNOWN_PREFIX = '/*';
 
 const MAX_DEPTH = 16;
 
-const prefixesByApp = new WeakMap<object, WeakMap<object, readonly string[]>>();
+/** What stands before a route, mounts included, and with it the route's template. */
+interface Mount {
+  readonly prefix: string;
+  /** What the URL looks like that leads through it; Express does not look at the case unless told to. */
+  readonly pattern: RegExp;
+  readonly template: string;
+}
+
+interface Known {
+  readonly mounts: readonly Mount[];
+  /** What it is called where the URL fits none of the mounts; undefined: look again, one may have been added. */
+  readonly otherwise: string | undefined;
+}
+
+const knownByApp = new WeakMap<object, WeakMap<object, Known>>();
 
 /** The template of the route that `req` has just reached. */
 export function routeTemplate(req: Request, route: { path?: unknown }): string {
-  let prefixesByRoute = prefixesByApp.get(req.app);
-  if (!prefixesByRoute)
-    prefixesByApp.set(req.app, (prefixesByRoute = new WeakMap<object, readonly string[]>()));
-  let prefixes = prefixesByRoute.get(route);
-  // A router may be mounted once more after its first request.
-  const [only = ''] = prefixes ?? [];
-  if (!prefixes || (prefixes.length === 1 && !/[:*/^]./.test(only.slice(1)) && only !== req.baseUrl)) {
-    prefixes = prefixesOf(req.app, route, req.baseUrl);
-    prefixesByRoute.set(route, prefixes);
-  }
+  const { app, baseUrl } = req;
+  let knownByRoute = knownByApp.get(app);
+  if (!knownByRoute) knownByApp.set(app, (knownByRoute = new WeakMap<object, Known>()));
+  const known = knownByRoute.get(route);
+  const template = known && templateOf(known, baseUrl);
+  if (template !== undefined) return template;
+  const found = search(req, route, known);
+  knownByRoute.set(route, found);
+  return templateOf(found, baseUrl) ?? nameOf(found.mounts, route);
+}
+
+/** The template with the mount that the URL went through. */
+function templateOf({ mounts, otherwise }: Known, baseUrl: string): string | undefined {
+  for (const { prefix, template } of mounts) if (prefix === baseUrl) return template;
+  for (const { pattern, template } of mounts) if (pattern.test(baseUrl)) return template;
+  return otherwise;
+}
+
+/** A mount by a RegExp, or with parts that may be left out, fits no pattern of ours; where it is the only one it was that. */
+function nameOf(mounts: readonly Mount[], route: { path?: unknown }): string {
+  return mounts.length === 1 ? (mounts[0] as Mount).template : UNKNOWN_PREFIX + pathText(route.path);
+}
+
+/** Looks for the route in the app's routers; what was known before stays known. */
+function search(req: Request, route: { path?: unknown }, before: Known | undefined): Known {
   const own = pathText(route.path);
-  const prefix = prefixes.length === 1 ? (prefixes[0] as string) : prefixFor(prefixes, req.baseUrl);
-  return prefix !== '' && own === '/' ? prefix : prefix + own;
+  const prefixes = new Set(before?.mounts.map(({ prefix }) => prefix));
+  for (const prefix of prefixesOf(req.app, route, req.baseUrl)) prefixes.add(prefix);
+  const mounts = [...prefixes].map((prefix) => ({
+    prefix,
+    pattern: patternOf(prefix),
+    template: prefix !== '' && own === '/' ? prefix : prefix + own,
+  }));
+  // A router may be mounted once more after its first request; a second search that finds nothing new is the last.
+  const isLast = mounts.length === before?.mounts.length;
+  return { mounts, otherwise: isLast ? nameOf(mounts, route) : undefined };
+}
+
+function patternOf(prefix: string): RegExp {
+  const parts = prefix
+    .split('/')
+    .map((part) => (part.includes(':') ? '[^/]+' : part.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')));
+  return new RegExp(`^${parts.join('/')}$`, 'i');
 }
 
 /** All ways to reach the route from the outermost app, as templates of what stands before it. */
@@ -60,17 +104,17 @@ function prefixesOf(app: Application, route: object, baseUrl: string): readonly 
   const stack = (mounted._router ?? mounted.router)?.stack ?? [];
   const mounts = mountsOf(mounted);
   const found: string[] = [];
-  const search = (layers: readonly Layer[], prefix: string, rest: string): void => {
+  const descend = (layers: readonly Layer[], prefix: string, rest: string): void => {
     for (const layer of layers) {
       if (layer.route === route) found.push(...mounts.map((mount) => mount + prefix));
       const inner = layer.route ? undefined : layer.handle?.stack;
       if (!inner || prefix.split('/').length > MAX_DEPTH) continue;
       for (const { template, length } of layerPaths(layer, rest))
-        search(inner, prefix + template, rest.slice(length));
+        descend(inner, prefix + template, rest.slice(length));
     }
   };
-  search(stack, '', baseUrl);
-  if (found.length > 0) return [...new Set(found)];
+  descend(stack, '', baseUrl);
+  if (found.length > 0) return found;
   return [baseUrl === '' ? '' : UNKNOWN_PREFIX];
 }
 
@@ -90,11 +134,15 @@ function layerPaths(layer: Layer, rest: string): { template: string; length: num
     const paths = Array.isArray(layer.rawPath) ? layer.rawPath : [layer.rawPath];
     return paths.map((path) => ({ template: withoutSlash(pathText(path)), length: 0 }));
   }
-  if (layer.regexp) return [{ template: expressFourTemplate(layer.regexp, layer.keys ?? []), length: 0 }];
+  if (layer.regexp)
+    return expressFourTemplates(layer.regexp, layer.keys ?? []).map((template) => ({ template, length: 0 }));
   // Express 5 before router 2.3 forgets the path; its compiled matchers still tell which part of the URL is which parameter.
   for (const matcher of layer.matchers ?? []) {
     const match = matcher(rest);
-    if (match) return [{ template: withNames(match.path, match.params), length: match.path.length }];
+    if (!match) continue;
+    // What a RegExp has matched can be anything.
+    const template = matcher.name === 'regexpMatcher' ? UNKNOWN_PREFIX : withNames(match.path, match.params);
+    return [{ template, length: match.path.length }];
   }
   return [];
 }
@@ -102,19 +150,21 @@ function layerPaths(layer: Layer, rest: string): { template: string; length: num
 /** A parameter as Express 4 compiles it, with the slash before it and the mark of an optional one after it. */
 const COMPILED_PARAM = /\(\?:(\\\/)?\((?:\[\^\\?\/\]\+\?|\(\?:\(\?!.*?\)\.\)\+\?)\)\)(\?)?/g;
 
-/** Turns what Express 4 compiles a path to back into the path; a RegExp that somebody gave stays one. */
-function expressFourTemplate(regexp: RegExp, keys: readonly { name: string | number }[]): string {
+/** Turns what Express 4 compiles a path, or several, to back into them; a RegExp that somebody gave stays one. */
+function expressFourTemplates(regexp: RegExp, keys: readonly { name: string | number }[]): readonly string[] {
   const names = keys.map(({ name }) => name).filter((name) => typeof name === 'string');
-  const path = regexp.source
-    .replace(/^\^/, '')
-    .replace(/\\\/\?\(\?=\\\/\|\$\)$/, '')
-    .replace(COMPILED_PARAM, (_, slash: string | undefined, optional = '') => {
-      return `${slash ? '/' : ''}:${names.shift() ?? 'param'}${optional}`;
-    })
-    .replaceAll('(.*)', '*')
-    .replaceAll('\\/', '/')
-    .replace(/\\([.\-+])/g, '$1');
-  return /[\\^$+()[\]{}|]/.test(path) ? String(regexp) : path;
+  const paths = regexp.source.split('|^').map((source) =>
+    source
+      .replace(/^\^/, '')
+      .replace(/\\\/\?\(\?=\\\/\|\$\)$/, '')
+      .replace(COMPILED_PARAM, (_, slash: string | undefined, optional = '') => {
+        return `${slash ? '/' : ''}:${names.shift() ?? 'param'}${optional}`;
+      })
+      .replaceAll('(.*)', '*')
+      .replaceAll('\\/', '/')
+      .replace(/\\([.\-+])/g, '$1'),
+  );
+  return paths.some((path) => /[\\^$+()[\]{}|]/.test(path)) ? [String(regexp)] : paths;
 }
 
 /** Puts parameters' names in place of their values, from the right: static parts that look alike stand left of them. */
@@ -126,7 +176,9 @@ function withNames(path: string, params: Record<string, unknown>): string {
     if (at < 0) return UNKNOWN_PREFIX;
     segments.splice(at - values.length + 1, values.length, `:${name}`);
   }
-  return withoutSlash(segments.join('/'));
+  // The rest is as it was written in this URL, in any case.
+  const parts = segments.map((segment) => (segment.startsWith(':') ? segment : segment.toLowerCase()));
+  return withoutSlash(parts.join('/'));
 }
 
 function decoded(segment: string): string {
@@ -135,19 +187,6 @@ function decoded(segment: string): string {
   } catch {
     return segment;
   }
-}
-
-/** Of several mounts of one router, the one that the URL went through. */
-function prefixFor(prefixes: readonly string[], baseUrl: string): string {
-  const segments = baseUrl.split('/');
-  const fits = (prefix: string): boolean => {
-    const parts = prefix.split('/');
-    return (
-      parts.length === segments.length &&
-      parts.every((part, at) => part.includes(':') || part === segments[at])
-    );
-  };
-  return prefixes.find(fits) ?? UNKNOWN_PREFIX;
 }
 
 /** A route's path as text: alternatives are joined, a RegExp is shown as it is written. */

@@ -5,7 +5,7 @@ import { routeTemplate } from './route-template.js';
 
 const ROUTE = Symbol('loopprof.route');
 
-/** Where the router of Express 5.3 and later remembers errors: a 404 that was passed to `next()` is its route's own. */
+/** Where `router` 2.3 and later remembers errors: a 404 that was passed to `next()` is its route's own. */
 const ROUTER_ERRORS = Symbol.for('router.tracing.publishedErrors');
 
 const WATCH = Symbol.for('loopprof.routeWatch');

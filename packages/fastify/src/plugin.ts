@@ -79,7 +79,8 @@ function addRoutes(fastify: FastifyInstance, handler: PprofHandler): void {
 
 /**
  * profilerPlugin times every request by its route, records what the process does, and serves the profiles below
- * `/debug/pprof/`. Register it first: hooks that run before it are not timed.
+ * `/debug/pprof/`. Register it first: hooks that run before it are not timed. A URL that Fastify cannot decode is answered
+ * before any hook, and not counted.
  *
  * @example
  * ```ts

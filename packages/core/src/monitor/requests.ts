@@ -2,20 +2,21 @@
  * Times requests from the first sight of them to the end of their response. Adapters say when a request begins and which route
  * it reached; the rest is read off Node's own response, so that errors, aborts and streams need no help.
  */
-import type { IncomingMessage, ServerResponse } from 'node:http';
-import onFinished from 'on-finished';
 import { channel } from 'node:diagnostics_channel';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { EventLoopMonitor } from './event-loop.js';
 import type { Intervals } from './intervals.js';
-import type { RouteOwner, RunningRoutes } from './running-routes.js';
 import {
-  knownMethod,
-  SeriesTable,
-  type RouteReport,
-  type RouteSeries,
-  type Series,
-  type SeriesReport,
-} from './series.js';
+  trackedRequest,
+  watchResponse,
+  type RequestTiming,
+  type RequestWatcher,
+  type RouteAtEnd,
+  type TrackedRequest,
+} from './request-timing.js';
+import type { RouteOwner, RunningRoutes } from './running-routes.js';
+import { knownMethod, SeriesTable, type RouteReport, type RouteSeries, type SeriesReport } from './series.js';
+import { addServerTiming, SERVER_TIMING } from './server-timing.js';
 
 /** Route of a response that was given before any route was reached: a middleware answered. */
 export const UNROUTED = '(unrouted)';
@@ -32,28 +33,6 @@ export interface RequestLabels {
   readonly always: boolean;
   enter(method: string, route: string): void;
 }
-
-/** What is known of one request, as it goes. Times are monotonic, as `performance.now()`. */
-export interface RequestTiming {
-  readonly method: string;
-  /** Template of the route, once one was reached: `/users/:id`. */
-  readonly route: string | undefined;
-  readonly startedAtMs: number;
-  /** When the response's head was written. */
-  readonly headersAtMs: number | undefined;
-  readonly endedAtMs: number | undefined;
-  /** Undefined until the response's head is written. */
-  readonly statusCode: number | undefined;
-  /** Whether the client went away before the response was complete. */
-  readonly aborted: boolean;
-  /** How long the event loop was blocked while it was in flight, whoever blocked it; known some 60 ms after its end. */
-  readonly eventLoopBlockedMs: number | undefined;
-  /** How long garbage was collected while it was in flight; known some 60 ms after its end. */
-  readonly gcMs: number | undefined;
-}
-
-/** Names the route when the response is over, for frameworks that tell only then; undefined: none was reached. */
-export type RouteAtEnd = (timing: RequestTiming, req: IncomingMessage) => string | undefined;
 
 export interface InFlightRequest {
   readonly method: string;
@@ -76,13 +55,6 @@ export interface RequestsReport {
 }
 
 const MAX_LISTED_IN_FLIGHT = 100;
-
-/** Registered, so that every copy of this package sees that a request is timed already. */
-const TIMING = Symbol.for('loopprof.request');
-
-interface Timed {
-  [TIMING]?: TrackedRequest;
-}
 
 const requestChannel = channel('loopprof:request');
 
@@ -108,67 +80,8 @@ interface RequestMonitorOptions {
   running: RunningRoutes;
 }
 
-class TrackedRequest implements RequestTiming, RouteOwner {
-  readonly method: string;
-  route: string | undefined = undefined;
-  readonly startedAtMs = performance.now();
-  headersAtMs: number | undefined = undefined;
-  endedAtMs: number | undefined = undefined;
-  statusCode: number | undefined = undefined;
-  aborted = false;
-  eventLoopBlockedMs: number | undefined = undefined;
-  gcMs: number | undefined = undefined;
-  series: Series | undefined = undefined;
-  readonly blockedTotalAtStartMs: number;
-  readonly gcTotalAtStartMs: number;
-  readonly monitor: RequestMonitor;
-  /** Let go at the end: what is remembered of a request must not keep all of it. */
-  req: IncomingMessage | undefined;
-  readonly routeAtEnd: RouteAtEnd | undefined;
-  readonly writeHead: (...args: unknown[]) => unknown;
-
-  constructor(
-    monitor: RequestMonitor,
-    { req, res }: { req: IncomingMessage; res: ServerResponse },
-    routeAtEnd: RouteAtEnd | undefined,
-  ) {
-    this.method = knownMethod(req.method ?? '');
-    this.monitor = monitor;
-    this.blockedTotalAtStartMs = monitor.options.eventLoop.blocked.totalMs;
-    this.gcTotalAtStartMs = monitor.options.collecting.totalMs;
-    this.req = req;
-    this.routeAtEnd = routeAtEnd;
-    this.writeHead = (res as unknown as { writeHead: (...args: unknown[]) => unknown }).writeHead;
-  }
-
-  /** What loggers see: the public part, without the request itself and its secrets. */
-  toJSON(): RequestTiming {
-    const {
-      method,
-      route,
-      startedAtMs,
-      headersAtMs,
-      endedAtMs,
-      statusCode,
-      aborted,
-      eventLoopBlockedMs,
-      gcMs,
-    } = this;
-    return {
-      method,
-      route,
-      startedAtMs,
-      headersAtMs,
-      endedAtMs,
-      statusCode,
-      aborted,
-      eventLoopBlockedMs,
-      gcMs,
-    };
-  }
-}
-
-export class RequestMonitor {
+/** RequestMonitor counts what its requests come to. */
+export class RequestMonitor implements RequestWatcher {
   readonly options: Readonly<RequestMonitorOptions>;
   readonly #series: SeriesTable;
   readonly #inFlight = new Set<TrackedRequest>();
@@ -177,7 +90,7 @@ export class RequestMonitor {
   #unsettled: TrackedRequest[][] = [[]];
   #beats = 0;
   #begunCount = 0;
-  #watching: TrackedRequest[][] = [];
+  #watching: RequestTiming[][] = [];
 
   constructor(options: RequestMonitorOptions) {
     this.options = options;
@@ -191,23 +104,43 @@ export class RequestMonitor {
 
   /** Begins to time a request, unless that is done already. */
   begin(req: IncomingMessage, res: ServerResponse, routeAtEnd?: RouteAtEnd): void {
-    if ((req as Timed)[TIMING]) return;
-    const tracked = new TrackedRequest(this, { req, res }, routeAtEnd);
-    (req as Timed)[TIMING] = tracked;
-    (res as Timed)[TIMING] = tracked;
-    res.writeHead = timedWriteHead as ServerResponse['writeHead'];
+    if (trackedRequest(req)) return;
+    const { labels, running, eventLoop, collecting } = this.options;
+    const timing = {
+      method: knownMethod(req.method ?? ''),
+      route: undefined,
+      startedAtMs: performance.now(),
+      headersAtMs: undefined,
+      endedAtMs: undefined,
+      statusCode: undefined,
+      aborted: false,
+      eventLoopBlockedMs: undefined,
+      gcMs: undefined,
+    };
+    const tracked: TrackedRequest = {
+      timing,
+      watcher: this,
+      blockedTotalAtStartMs: eventLoop.blocked.totalMs,
+      gcTotalAtStartMs: collecting.totalMs,
+      req,
+      routeAtEnd,
+      writeHead: writeHeadOf(res),
+      series: undefined,
+    };
+    watchResponse(tracked, req, res);
     this.#inFlight.add(tracked);
     this.#begunCount += 1;
-    onFinished(res, onResponseOver);
-    this.options.eventLoop.mark(tracked.startedAtMs);
-    this.options.labels.enter(tracked.method, UNROUTED);
-    if (!this.options.labels.always) this.options.running.note(tracked.startedAtMs, tracked);
+    eventLoop.mark(timing.startedAtMs);
+    labels.enter(timing.method, UNROUTED);
+    if (!labels.always) running.note(timing.startedAtMs, timing);
+    // Answered before it came here: nothing will be heard of it any more.
+    if (res.writableFinished || res.destroyed) this.end(tracked, res);
   }
 
   /** Notes which route a request has reached. */
-  reach(tracked: TrackedRequest, route: string): void {
-    tracked.route = route;
-    this.options.labels.enter(tracked.method, route);
+  reach({ timing }: TrackedRequest, route: string): void {
+    timing.route = route;
+    this.options.labels.enter(timing.method, route);
   }
 
   /** Charges CPU that was used for a route, or for no request. */
@@ -216,28 +149,9 @@ export class RequestMonitor {
   }
 
   /** Counts a request whose response is over. */
-  end(
-    tracked: TrackedRequest,
-    { statusCode, aborted }: { statusCode: number | undefined; aborted: boolean },
-  ): void {
-    if (!this.#inFlight.delete(tracked)) return;
-    tracked.endedAtMs = performance.now();
-    this.options.eventLoop.mark(tracked.endedAtMs);
-    tracked.statusCode = statusCode;
-    tracked.aborted = aborted;
-    const route = routeOf(tracked);
-    const series = this.#series.find(tracked.method, route, statusCode ?? 0);
-    series.duration.record(tracked.endedAtMs - tracked.startedAtMs);
-    if (tracked.headersAtMs !== undefined)
-      series.timeToHeaders.record(tracked.headersAtMs - tracked.startedAtMs);
-    if (aborted) series.aborted += 1;
-    tracked.series = series;
-    tracked.req = undefined;
-    if (this.#watching.length > 0) for (const watch of this.#watching) watch.push(tracked);
-    const ended = this.#unsettled.at(-1) as TrackedRequest[];
-    ended.push(tracked);
-    if (ended.length >= MAX_UNSETTLED)
-      this.#settleAll(this.#unsettled.splice(0, this.#unsettled.length, []).flat());
+  end(tracked: TrackedRequest, res: ServerResponse): void {
+    const aborted = !res.writableFinished && (res.headersSent || !isUpgraded(tracked.req));
+    this.#count(tracked, { statusCode: res.headersSent ? res.statusCode : undefined, aborted });
   }
 
   /** Called on every beat of the event loop's monitor: settles the requests that ended some beats ago. */
@@ -254,23 +168,26 @@ export class RequestMonitor {
     return () => void this.#listeners.delete(listener);
   }
 
-  /** The response's head is being written. */
-  headers(tracked: TrackedRequest, res: ServerResponse, statusCode: number): void {
-    if (tracked.headersAtMs !== undefined) return;
+  /** The response's head is being written, with these arguments of `writeHead`. */
+  head(
+    { timing, blockedTotalAtStartMs, gcTotalAtStartMs }: TrackedRequest,
+    res: ServerResponse,
+    args: unknown[],
+  ): void {
+    if (res.headersSent) return;
+    const refusedBefore = timing.headersAtMs !== undefined;
     const nowMs = performance.now();
-    tracked.headersAtMs = nowMs;
-    tracked.statusCode = statusCode;
+    timing.headersAtMs = nowMs;
+    timing.statusCode = typeof args[0] === 'number' ? args[0] : res.statusCode;
     const { labels, running, serverTiming, eventLoop, collecting } = this.options;
     eventLoop.mark(nowMs);
-    if (!labels.always) running.note(nowMs, tracked);
-    if (!serverTiming) return;
-    const { startedAtMs, blockedTotalAtStartMs, gcTotalAtStartMs } = tracked;
-    const loop = eventLoop.blockedSinceMs(startedAtMs, blockedTotalAtStartMs);
-    const gc = collecting.coveredMs(startedAtMs, nowMs, gcTotalAtStartMs);
-    res.appendHeader(
-      'Server-Timing',
-      `app;dur=${(nowMs - startedAtMs).toFixed(1)}, loop;desc="event loop blocked";dur=${loop.toFixed(1)}, gc;dur=${gc.toFixed(1)}`,
-    );
+    if (!labels.always) running.note(nowMs, timing);
+    // A head that Node has refused may have left ours behind.
+    if (!serverTiming || (refusedBefore && res.hasHeader(SERVER_TIMING))) return;
+    const loop = eventLoop.blockedSinceMs(timing.startedAtMs, blockedTotalAtStartMs);
+    const gc = collecting.coveredMs(timing.startedAtMs, nowMs, gcTotalAtStartMs);
+    const value = `app;dur=${(nowMs - timing.startedAtMs).toFixed(1)}, loop;desc="event loop blocked";dur=${loop.toFixed(1)}, gc;dur=${gc.toFixed(1)}`;
+    addServerTiming(res, args, value);
   }
 
   /**
@@ -278,11 +195,13 @@ export class RequestMonitor {
    * way to count them once it is known whose request blocked it.
    */
   watchWaiting(endMs: number): () => (owner: RouteOwner | undefined) => number {
-    const ended = this.#unsettled.flat().filter(({ endedAtMs = 0 }) => endedAtMs >= endMs);
+    const ended = this.#unsettled
+      .flat()
+      .flatMap(({ timing }) => ((timing.endedAtMs ?? 0) >= endMs ? [timing] : []));
     this.#watching.push(ended);
     return () => {
       this.#watching = this.#watching.filter((each) => each !== ended);
-      const present = [...this.#inFlight, ...ended];
+      const present = [...Array.from(this.#inFlight, ({ timing }) => timing), ...ended];
       // One of the owner's is the one that blocked.
       return (owner) => present.length - (owner && present.some(isOf(owner)) ? 1 : 0);
     };
@@ -301,26 +220,51 @@ export class RequestMonitor {
     this.#beats += 1;
     if (this.#beats % BEATS_PER_SWEEP !== 0) return;
     for (const tracked of this.#inFlight) {
-      if (tracked.req?.socket.destroyed) this.end(tracked, { statusCode: undefined, aborted: true });
+      const { req } = tracked;
+      if (req?.socket.destroyed) this.#count(tracked, { statusCode: undefined, aborted: !isUpgraded(req) });
     }
+  }
+
+  #count(
+    tracked: TrackedRequest,
+    { statusCode, aborted }: { statusCode: number | undefined; aborted: boolean },
+  ): void {
+    if (!this.#inFlight.delete(tracked)) return;
+    const { timing } = tracked;
+    const endedAtMs = performance.now();
+    this.options.eventLoop.mark(endedAtMs);
+    timing.endedAtMs = endedAtMs;
+    timing.statusCode = statusCode;
+    timing.aborted = aborted;
+    const route = routeOf(tracked);
+    const series = this.#series.find(timing.method, route, statusCode ?? 0);
+    series.duration.record(endedAtMs - timing.startedAtMs);
+    if (timing.headersAtMs !== undefined)
+      series.timeToHeaders.record(timing.headersAtMs - timing.startedAtMs);
+    if (aborted) series.aborted += 1;
+    tracked.series = series;
+    tracked.req = undefined;
+    if (this.#watching.length > 0) for (const watch of this.#watching) watch.push(timing);
+    const ended = this.#unsettled.at(-1) as TrackedRequest[];
+    ended.push(tracked);
+    if (ended.length >= MAX_UNSETTLED)
+      this.#settleAll(this.#unsettled.splice(0, this.#unsettled.length, []).flat());
   }
 
   #settleAll(ended: readonly TrackedRequest[]): void {
     const { eventLoop, collecting } = this.options;
-    for (const tracked of ended) {
-      const { startedAtMs, endedAtMs = startedAtMs, series } = tracked;
-      tracked.eventLoopBlockedMs = eventLoop.blocked.coveredMs(
-        startedAtMs,
-        endedAtMs,
-        tracked.blockedTotalAtStartMs,
-      );
-      tracked.gcMs = collecting.coveredMs(startedAtMs, endedAtMs, tracked.gcTotalAtStartMs);
+    for (const { timing, series, blockedTotalAtStartMs, gcTotalAtStartMs } of ended) {
+      const { startedAtMs, endedAtMs = startedAtMs } = timing;
+      const blockedMs = eventLoop.blocked.coveredMs(startedAtMs, endedAtMs, blockedTotalAtStartMs);
+      const gcMs = collecting.coveredMs(startedAtMs, endedAtMs, gcTotalAtStartMs);
+      timing.eventLoopBlockedMs = blockedMs;
+      timing.gcMs = gcMs;
       if (series) {
-        series.eventLoopBlockedMs += tracked.eventLoopBlockedMs;
-        series.gcMs += tracked.gcMs;
+        series.eventLoopBlockedMs += blockedMs;
+        series.gcMs += gcMs;
       }
-      for (const listener of this.#listeners) listener(tracked);
-      if (requestChannel.hasSubscribers) requestChannel.publish(tracked);
+      for (const listener of this.#listeners) listener(timing);
+      if (requestChannel.hasSubscribers) requestChannel.publish(timing);
     }
   }
 
@@ -333,8 +277,9 @@ export class RequestMonitor {
   report(): RequestsReport {
     const nowMs = performance.now();
     const inFlight: InFlightRequest[] = [];
-    for (const { method, route, startedAtMs } of this.#inFlight) {
+    for (const { timing } of this.#inFlight) {
       if (inFlight.length === MAX_LISTED_IN_FLIGHT) break;
+      const { method, route, startedAtMs } = timing;
       inFlight.push({ method, route: route ?? UNROUTED, ageMs: nowMs - startedAtMs });
     }
     return {
@@ -348,51 +293,24 @@ export class RequestMonitor {
   }
 }
 
-/** The timing of a request that an adapter or a profiler is timing; undefined for others. */
-export function getRequestTiming(req: IncomingMessage): RequestTiming | undefined {
-  return (req as Timed)[TIMING];
-}
-
-/** Sets the template of the route that a timed request has reached. */
-export function setRequestRoute(req: IncomingMessage, route: string): void {
-  const tracked = (req as Timed)[TIMING];
-  tracked?.monitor.reach(tracked, route);
-}
-
-/** Leaves a request out of the counts, if it is timed. */
-export function ignoreRequest(req: IncomingMessage): void {
-  const tracked = (req as Timed)[TIMING];
-  tracked?.monitor.ignore(tracked);
-}
-
-function timedWriteHead(this: ServerResponse & Timed, ...args: unknown[]): unknown {
-  const tracked = this[TIMING] as TrackedRequest;
-  try {
-    tracked.monitor.headers(tracked, this, typeof args[0] === 'number' ? args[0] : this.statusCode);
-  } catch {
-    // A header that cannot be added any more is not worth the response.
-  }
-  return tracked.writeHead.apply(this, args);
-}
-
-function onResponseOver(_error: Error | null, res: ServerResponse): void {
-  const tracked = (res as Timed)[TIMING] as TrackedRequest;
-  tracked.monitor.end(tracked, {
-    statusCode: res.headersSent ? res.statusCode : undefined,
-    aborted: !res.writableFinished,
-  });
-}
-
-function isOf(owner: RouteOwner): (tracked: TrackedRequest) => boolean {
+function isOf(owner: RouteOwner): (timing: RequestTiming) => boolean {
   return ({ method, route }) => method === owner.method && route === owner.route;
 }
 
-function routeOf(tracked: TrackedRequest): string {
-  const { routeAtEnd, req, statusCode } = tracked;
+function routeOf({ timing, routeAtEnd, req }: TrackedRequest): string {
   try {
-    if (routeAtEnd && req) tracked.route = routeAtEnd(tracked, req);
+    if (routeAtEnd && req) timing.route = routeAtEnd(timing, req);
   } catch {
     // An adapter that cannot name a route must not become the app's uncaught exception.
   }
-  return tracked.route ?? (statusCode === 404 ? UNMATCHED : UNROUTED);
+  return timing.route ?? (timing.statusCode === 404 ? UNMATCHED : UNROUTED);
+}
+
+/** Node gives the connection of such a request away, to a WebSocket: that it ends without a response is no abort. */
+function isUpgraded(req: (IncomingMessage & { upgrade?: boolean | null }) | undefined): boolean {
+  return req?.upgrade === true;
+}
+
+function writeHeadOf(res: ServerResponse): TrackedRequest['writeHead'] {
+  return (res as unknown as Pick<TrackedRequest, 'writeHead'>).writeHead;
 }

@@ -1,0 +1,160 @@
+// CPU per request of an app with loopprof and without, and with others. Prints tables; asserts nothing.
+//   node bench/overhead.mjs [--nodes 20,24] [--frameworks express,koa,fastify] [--only bare,everything] [--peers]
+//                           [--rounds 7] [--seconds 4] [--warm-up 3]
+// --nodes takes major versions that `npm run nodes` has fetched; without it the Node that runs this is measured. --peers installs
+// the packages of others into .cache/peers and measures them too. A quiet machine with two cores or more is needed.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { availableParallelism, cpus } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { contestants } from './overhead/contestants.mjs';
+import { canPin, load, pinned } from './overhead/load.mjs';
+import { installPeers } from './overhead/peers.mjs';
+import { median, printTable } from './pause/table.mjs';
+import { nodeBinary } from '../scripts/fetch-nodes.mjs';
+
+const program = fileURLToPath(new URL('./overhead/server.mjs', import.meta.url));
+
+const { values } = parseArgs({
+  options: {
+    nodes: { type: 'string' },
+    frameworks: { type: 'string', default: 'express,koa,fastify' },
+    only: { type: 'string' },
+    peers: { type: 'boolean', default: false },
+    rounds: { type: 'string', default: '7' },
+    seconds: { type: 'string', default: '4' },
+    'warm-up': { type: 'string', default: '3' },
+  },
+});
+const SERVER_CORE = 0;
+const LOAD_CORE = 1;
+const CONNECTIONS = 16;
+
+const positive = (option) => {
+  const number = Number(values[option]);
+  if (Number.isInteger(number) && number > 0) return number;
+  console.error(`--${option} must be a positive integer`);
+  process.exit(2);
+};
+const [rounds, seconds, warmUp] = ['rounds', 'seconds', 'warm-up'].map(positive);
+const only = values.only?.split(',');
+
+const ownMajor = Number(process.versions.node.split('.')[0]);
+const nodes = (values.nodes?.split(',').map(Number) ?? [ownMajor]).map((major) => ({
+  major,
+  binary: major === ownMajor ? process.execPath : nodeBinary(major),
+}));
+
+/** Who takes part on that Node, by framework. */
+function field(major) {
+  return values.frameworks.split(',').map((framework) => ({
+    framework,
+    names: Object.keys(contestants).filter((name) => {
+      const { frameworks, peer, from = 0, before = Infinity } = contestants[name];
+      if (!frameworks.includes(framework) || (peer && !values.peers)) return false;
+      return major >= from && major < before && (name === 'bare' || !only || only.includes(name));
+    }),
+  }));
+}
+
+class Server {
+  #child;
+  #url;
+  node;
+  sent = 0;
+
+  static async start(binary, name, framework) {
+    const server = new Server();
+    const env = { ...process.env, NODE_ENV: 'production' };
+    delete env.NODE_OPTIONS;
+    const [command, args] = pinned(SERVER_CORE, binary, [program, name, framework]);
+    server.#child = spawn(command, args, { env, stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+    const { port, node } = await server.#answer();
+    server.node = node;
+    server.#url = `http://127.0.0.1:${port}/users/7`;
+    return server;
+  }
+
+  async measure(duration) {
+    const before = await this.#ask('mark');
+    const requests = await load(this.#url, { core: LOAD_CORE, connections: CONNECTIONS, seconds: duration });
+    const after = await this.#ask('mark');
+    this.sent += requests;
+    return (after.cpuMicros - before.cpuMicros) / requests;
+  }
+
+  /** How many requests it says it has counted; undefined where it counts none. */
+  async counted() {
+    return (await this.#ask('counted')).counted;
+  }
+
+  stop() {
+    this.#child.disconnect();
+  }
+
+  #ask(question) {
+    this.#child.send(question);
+    return this.#answer();
+  }
+
+  async #answer() {
+    const ended = once(this.#child, 'exit').then(() => Promise.reject(new Error('a server has ended')));
+    const [message] = await Promise.race([once(this.#child, 'message'), ended]);
+    return message;
+  }
+}
+
+const rotated = (list, by) => [...list.slice(by % list.length), ...list.slice(0, by % list.length)];
+
+async function run({ major, binary }) {
+  if (values.peers) installPeers(major);
+  const entries = [];
+  for (const { framework, names } of field(major)) {
+    for (const name of names)
+      entries.push({ framework, name, server: await Server.start(binary, name, framework), figures: [] });
+  }
+  try {
+    for (const { server } of entries) await server.measure(warmUp);
+    for (let round = 0; round < rounds; round++) {
+      process.stderr.write(`Node ${major}: round ${round + 1} of ${rounds}\n`);
+      for (const framework of rotated(values.frameworks.split(','), round)) {
+        const group = entries.filter((entry) => entry.framework === framework);
+        // Every round begins with another one: whatever the machine does meanwhile hits all of them.
+        for (const { server, figures } of rotated(group, round)) figures.push(await server.measure(seconds));
+      }
+    }
+    for (const { framework, name, server } of entries) {
+      const counted = await server.counted();
+      if (counted !== undefined && Math.abs(counted - server.sent) > 0.01 * server.sent)
+        console.error(`${framework}, ${name}: has counted ${counted} requests of ${server.sent}`);
+    }
+  } finally {
+    for (const { server } of entries) server.stop();
+  }
+  print(entries);
+}
+
+function print(entries) {
+  const bareOf = (framework) =>
+    entries.find((entry) => entry.framework === framework && entry.name === 'bare').figures;
+  const cell = (figures, digits) => {
+    const [lowest, highest] = [Math.min(...figures), Math.max(...figures)];
+    return `${median(figures).toFixed(digits)} (${lowest.toFixed(digits)}-${highest.toFixed(digits)})`;
+  };
+  console.log(`\nNode ${entries[0].server.node}\n`);
+  printTable(
+    ['framework', 'with', 'CPU µs per request', 'bare = 1'],
+    entries.map(({ framework, name, figures }) => {
+      const bare = bareOf(framework);
+      const ratios = figures.map((figure, round) => figure / bare[round]);
+      return [framework, contestants[name].title, cell(figures, 1), name === 'bare' ? '1' : cell(ratios, 3)];
+    }),
+  );
+}
+
+console.log(`${cpus()[0]?.model ?? 'unknown CPU'}, ${availableParallelism()} cores; GET /users/:id with a small JSON answer, ${CONNECTIONS} connections; median
+(lowest-highest) of ${rounds} rounds of ${seconds} s; each ratio is to the bare app of the same round.`);
+if (!canPin || availableParallelism() < 2)
+  console.log('The server and who asks it share their cores here: ratios are less certain.');
+for (const node of nodes) await run(node);

@@ -1,0 +1,104 @@
+/** One request on its way: what everybody may know of it, and what is needed to time it. */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Series } from './series.js';
+
+/** What is known of one request, as it goes. Times are monotonic, as `performance.now()`. */
+export interface RequestTiming {
+  readonly method: string;
+  /** Template of the route, once one was reached: `/users/:id`. */
+  readonly route: string | undefined;
+  readonly startedAtMs: number;
+  /** When the response's head was written. */
+  readonly headersAtMs: number | undefined;
+  /** When the last byte was out, or the client gone; known to every listener for the response's `finish` and `close`. */
+  readonly endedAtMs: number | undefined;
+  /** Undefined until the response's head is written. */
+  readonly statusCode: number | undefined;
+  /** Whether the client went away before the response was complete. */
+  readonly aborted: boolean;
+  /** How long the event loop was blocked while it was in flight, whoever blocked it; known some 60 ms after its end. */
+  readonly eventLoopBlockedMs: number | undefined;
+  /** How long garbage was collected while it was in flight; known some 60 ms after its end. */
+  readonly gcMs: number | undefined;
+}
+
+/** Names the route when the response is over, for frameworks that tell only then; undefined: none was reached. */
+export type RouteAtEnd = (timing: RequestTiming, req: IncomingMessage) => string | undefined;
+
+/** What times a request. */
+export interface RequestWatcher {
+  reach(tracked: TrackedRequest, route: string): void;
+  head(tracked: TrackedRequest, res: ServerResponse, args: unknown[]): void;
+  end(tracked: TrackedRequest, res: ServerResponse): void;
+  ignore(tracked: TrackedRequest): void;
+}
+
+type WriteHead = (...args: unknown[]) => unknown;
+
+/** A request that is being timed. Loggers get `timing` alone, which leads neither to the request nor to its secrets. */
+export interface TrackedRequest {
+  readonly timing: { -readonly [Field in keyof RequestTiming]: RequestTiming[Field] };
+  readonly watcher: RequestWatcher;
+  readonly blockedTotalAtStartMs: number;
+  readonly gcTotalAtStartMs: number;
+  /** Let go at the end: what is remembered of a request must not keep all of it. */
+  req: IncomingMessage | undefined;
+  readonly routeAtEnd: RouteAtEnd | undefined;
+  readonly writeHead: WriteHead;
+  series: Series | undefined;
+}
+
+/** Registered, so that every copy of this package sees that a request is timed already. */
+const TIMING = Symbol.for('loopprof.request');
+
+interface Timed {
+  [TIMING]?: TrackedRequest;
+}
+
+/** The tracked request behind Node's; undefined where nobody times it. */
+export function trackedRequest(req: IncomingMessage): TrackedRequest | undefined {
+  return (req as Timed)[TIMING];
+}
+
+/** Has the watcher of `tracked` told how the response goes on; throws where the response does not let itself be watched. */
+export function watchResponse(tracked: TrackedRequest, req: IncomingMessage, res: ServerResponse): void {
+  res.writeHead = timedWriteHead as ServerResponse['writeHead'];
+  (req as Timed)[TIMING] = tracked;
+  (res as Timed)[TIMING] = tracked;
+  // First, so that the timing is complete for all other listeners. A response that has no socket yet, because others on the
+  // connection are due before it, emits neither when the connection goes.
+  res.prependListener('finish', onResponseOver);
+  res.prependListener('close', onResponseOver);
+}
+
+/** The timing of a request that an adapter or a profiler is timing; undefined for others. */
+export function getRequestTiming(req: IncomingMessage): RequestTiming | undefined {
+  return trackedRequest(req)?.timing;
+}
+
+/** Sets the template of the route that a timed request has reached. */
+export function setRequestRoute(req: IncomingMessage, route: string): void {
+  const tracked = trackedRequest(req);
+  tracked?.watcher.reach(tracked, route);
+}
+
+/** Leaves a request out of the counts, if it is timed. */
+export function ignoreRequest(req: IncomingMessage): void {
+  const tracked = trackedRequest(req);
+  tracked?.watcher.ignore(tracked);
+}
+
+function timedWriteHead(this: ServerResponse & Timed, ...args: unknown[]): unknown {
+  const tracked = this[TIMING] as TrackedRequest;
+  try {
+    tracked.watcher.head(tracked, this, args);
+  } catch {
+    // What cannot be noted or added is not worth the response.
+  }
+  return tracked.writeHead.apply(this, args);
+}
+
+function onResponseOver(this: ServerResponse & Timed): void {
+  const tracked = this[TIMING] as TrackedRequest;
+  tracked.watcher.end(tracked, this);
+}
