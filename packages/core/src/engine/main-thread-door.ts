@@ -7,6 +7,9 @@ import { Session } from 'node:inspector';
 import { isMainThread } from 'node:worker_threads';
 import { messageOf } from '../errors.js';
 
+/** Those that are open now. */
+const open = new Set<Session>();
+
 /** What was posted is evaluated even when the session has been closed meanwhile, as soon as the main thread lets it in. */
 const OPEN_FOR_MS = 30;
 
@@ -18,8 +21,7 @@ export async function knockOnMainThread(expression: string): Promise<string | un
   if (isMainThread) return 'this is the main thread itself';
   let session: Session | undefined;
   try {
-    const opened = (session = new Session());
-    opened.connectToMainThread();
+    const opened = (session = connect());
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, OPEN_FOR_MS);
       opened.post('Runtime.evaluate', { expression, silent: true }, () => {
@@ -31,11 +33,7 @@ export async function knockOnMainThread(expression: string): Promise<string | un
   } catch (error) {
     return messageOf(error);
   } finally {
-    try {
-      session?.disconnect();
-    } catch {
-      // The main thread is going away.
-    }
+    if (session) disconnect(session);
   }
 }
 
@@ -44,8 +42,7 @@ export async function isPausedByDebugger(): Promise<boolean> {
   if (isMainThread) return false;
   let session: Session | undefined;
   try {
-    const opened = (session = new Session());
-    opened.connectToMainThread();
+    const opened = (session = connect());
     return await new Promise<boolean>((resolve) => {
       const timer = setTimeout(resolve, 300, false);
       opened.once('Debugger.paused', () => {
@@ -57,10 +54,32 @@ export async function isPausedByDebugger(): Promise<boolean> {
   } catch {
     return false;
   } finally {
-    try {
-      session?.disconnect();
-    } catch {
-      // The main thread is going away.
-    }
+    if (session) disconnect(session);
+  }
+}
+
+/** Leaves no session open, at once: the process is about to exit. */
+export function closeDoor(): void {
+  for (const session of open) disconnect(session);
+}
+
+function connect(): Session {
+  const session = new Session();
+  open.add(session);
+  try {
+    session.connectToMainThread();
+  } catch (error) {
+    open.delete(session);
+    throw error;
+  }
+  return session;
+}
+
+function disconnect(session: Session): void {
+  open.delete(session);
+  try {
+    session.disconnect();
+  } catch {
+    // The main thread is going away.
   }
 }

@@ -9,7 +9,13 @@ const MAIN_LABELS = 1;
 const SIDECAR_TICK = 2;
 const SIDECAR_LATE_BY = 3;
 const SIDECAR_LATE_AT = 4;
-const FIELDS = 5;
+const SIDECAR_STATE = 5;
+const FIELDS = 6;
+
+/** What {@link SIDECAR_STATE} says. */
+const NOT_UP = 0;
+const UP = 1;
+const PARKED = 2;
 
 /** Distance of the sidecar's ticks. */
 export const TICK_MS = 50;
@@ -41,6 +47,30 @@ export class Pulse {
   /** How long ago the main thread's event loop has turned. */
   get sinceBeatMs(): number {
     return this.#since(MAIN_BEAT);
+  }
+
+  /** A sidecar is about to be started. */
+  begin(): void {
+    this.beat();
+    this.tick(0);
+    Atomics.store(this.#fields, SIDECAR_STATE, NOT_UP);
+  }
+
+  /** The sidecar takes messages from here on. */
+  up(): void {
+    Atomics.store(this.#fields, SIDECAR_STATE, UP);
+  }
+
+  /** Lets the sidecar's thread wait until it is ended. */
+  park(): void {
+    Atomics.store(this.#fields, SIDECAR_STATE, PARKED);
+    Atomics.notify(this.#fields, SIDECAR_STATE);
+    Atomics.wait(this.#fields, SIDECAR_STATE, PARKED);
+  }
+
+  /** Waits until the sidecar has parked, if it is up. */
+  waitUntilParked(timeoutMs: number): void {
+    Atomics.wait(this.#fields, SIDECAR_STATE, UP, timeoutMs);
   }
 
   /** The sidecar is alive; `lateByMs` is how much later than it meant to be. */

@@ -11,7 +11,7 @@ import type { Chunk } from '../recorder/chunk.js';
 import type { ContentionReading } from '../recorder/contentions.js';
 import { pseudoFrame, type Frame } from '../recorder/frames.js';
 import type { RecorderSession } from '../recorder/session.js';
-import { mainGlobal } from '../realm.js';
+import { mainGlobal, mainProcess } from '../realm.js';
 import { Line } from './line.js';
 import {
   DRAIN,
@@ -64,6 +64,9 @@ const HEALTHY_AFTER_MS = 60_000;
 /** A sidecar that has not ticked for that long while the main thread turns is stuck. */
 const STUCK_AFTER_MS = 10_000;
 
+/** How long an exit may wait for the sidecar, which takes a millisecond or two unless it is stuck. */
+const PARK_WITHIN_MS = 200;
+
 const WORKER_FILE = join(__dirname, 'worker.js');
 
 interface Attached {
@@ -104,8 +107,7 @@ export class Sidecar {
 
   start(): void {
     this.#startedAtMs = performance.now();
-    this.pulse.beat();
-    this.pulse.tick(0);
+    this.pulse.begin();
     const { port1, port2 } = new MessageChannel();
     const { sampleIntervalMicros, windowMs, mappingFile } = this.#options;
     const data: SidecarData = {
@@ -133,6 +135,7 @@ export class Sidecar {
     };
     worker.once('error', (error) => onEnd(messageOf(error)));
     worker.once('exit', (code) => onEnd(`it ended with code ${code}`));
+    mainProcess.removeListener('exit', this.#park).once('exit', this.#park);
     this.#worker = worker;
     this.#line = line;
     this.#sender = new Sender((names) => line.tell('names', names));
@@ -145,6 +148,7 @@ export class Sidecar {
   stop(): Promise<void> {
     this.#stopped = true;
     clearTimeout(this.#respawnTimer);
+    mainProcess.removeListener('exit', this.#park);
     const worker = this.#worker;
     this.#let();
     return worker ? worker.terminate().then(() => undefined) : Promise.resolve();
@@ -318,6 +322,16 @@ export class Sidecar {
     } finally {
       this.#insideDoor = false;
     }
+  };
+
+  /**
+   * A session that is open when the process exits makes Node wait for a debugger, and say so; and Node 20 aborts the process when
+   * it ends a worker in the middle of an HTTP request. So the sidecar is brought to rest first.
+   */
+  readonly #park = (): void => {
+    if (!this.#line || this.pulse.sinceTickMs > PARK_WITHIN_MS) return;
+    this.#line.tell('park', undefined);
+    this.pulse.waitUntilParked(PARK_WITHIN_MS);
   };
 
   #undisturbed<T>(work: () => T): T {

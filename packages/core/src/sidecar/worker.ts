@@ -1,5 +1,6 @@
 /** The sidecar: a thread that answers while the main thread does not. Started by {@link Sidecar}. */
 import { workerData, type MessagePort } from 'node:worker_threads';
+import { closeDoor } from '../engine/main-thread-door.js';
 import { LoopprofError } from '../errors.js';
 import { Line, type Answerer } from './line.js';
 import { LoopWatch } from './loop-watch.js';
@@ -27,6 +28,10 @@ const atOnce: Record<string, Answerer> = {
   chunk: (sent: { startedMicros: number; chunk: SentChunk }) => sources.addChunk(sent),
   labels: (sent: SentLabels) => sources.addLabels(sent),
   stalls: (sent: SentStalls) => sources.setStalls(sent),
+  park: () => {
+    closeDoor();
+    pulse.park();
+  },
   attach: (sent: SentContext) =>
     void contexts.set(sent.contextId, new RemoteContext({ line, main: sources.main, sources }, sent)),
 };
@@ -51,6 +56,7 @@ const watch = new LoopWatch({
   configs: () => [...contexts.values()].map(({ config }) => config),
 });
 watch.start();
+pulse.up();
 setInterval(() => {
   for (const context of contexts.values()) void context.remember();
 }, REMEMBER_CHECK_MS);
