@@ -89,7 +89,7 @@ export function startThread(options: ThreadOptions): Thread {
       if (stallChannel.hasSubscribers) stallChannel.publish(stall);
     },
   });
-  const settleStalls = (): void => stalls.settle(chunksOf(session), Date.now() * 1000);
+  const settleStalls = (): void => stalls.settle(chunksOf(session));
   let beats = 0;
   const monitor = new Monitor({
     ...options,
@@ -103,7 +103,10 @@ export function startThread(options: ThreadOptions): Thread {
     onBacklog: (durationMs) => stalls.noteBacklog(durationMs),
     onBeat: () => {
       sidecar?.pulse.beat();
-      if (stalls.pending) settleStalls();
+      if (stalls.pending) {
+        stalls.beat();
+        settleStalls();
+      }
       if (++beats % BEATS_PER_CHECK === 0) sidecar?.check();
     },
   });

@@ -81,6 +81,11 @@ export class EventLoopMonitor {
     clearInterval(this.#timer);
   }
 
+  /** Whether the loop has been blocked since the last beat, which has not been able to tell yet. */
+  get overdue(): boolean {
+    return performance.now() - this.#beatAtMs > BEAT_MS + LATE_MS;
+  }
+
   /** How late timers were, without the time they were set to. */
   get delay(): EventLoopDelay {
     const { count, sumMs, p50Ms, p99Ms, maxMs } = this.#delay.summary();
@@ -101,7 +106,7 @@ export class EventLoopMonitor {
     const nowMs = performance.now();
     const past = this.blocked.coveredMs(fromMs, nowMs, totalAtFromMs);
     if (nowMs - this.#beatAtMs - BEAT_MS <= LATE_MS) return past;
-    const busyMs = nowMs - this.#beatAtMs - (performance.nodeTiming.idleTime - this.#idleMs);
+    const busyMs = busyWithin(nowMs - this.#beatAtMs, performance.nodeTiming.idleTime - this.#idleMs);
     return past + Math.min(busyMs, nowMs - fromMs);
   }
 
@@ -119,7 +124,7 @@ export class EventLoopMonitor {
     const nowMs = performance.now();
     const idleMs = performance.nodeTiming.idleTime;
     const gapMs = nowMs - this.#beatAtMs;
-    const busyMs = Math.max(0, gapMs - (idleMs - this.#idleMs));
+    const busyMs = busyWithin(gapMs, idleMs - this.#idleMs);
     this.mark(nowMs);
     this.#beatAtMs = nowMs;
     this.#idleMs = idleMs;
@@ -152,6 +157,14 @@ export class EventLoopMonitor {
     const { idle, active } = performance.eventLoopUtilization();
     return { idleMs: idle, activeMs: active };
   }
+}
+
+/**
+ * What of the time between two beats the loop was not waiting for events. It never has a reason to wait past the next beat: what
+ * is more than that, it was not let run.
+ */
+function busyWithin(gapMs: number, idleMs: number): number {
+  return Math.max(0, gapMs - (idleMs > BEAT_MS + LATE_MS ? BEAT_MS : idleMs));
 }
 
 function difference(to: ThreadTimes | undefined, from: ThreadTimes | undefined): ThreadTimes | undefined {

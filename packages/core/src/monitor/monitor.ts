@@ -136,7 +136,7 @@ export class Monitor {
 
   /** Whether something has happened of which the next harvest will tell whose it was. */
   get waitsForLooks(): boolean {
-    return this.#turnsToNote > 0 || this.#running.waiting;
+    return this.eventLoop.overdue || this.#turnsToNote > 0 || this.#running.waiting;
   }
 
   requestsReport(): RequestsReport & Totals {

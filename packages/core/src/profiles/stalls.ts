@@ -40,6 +40,9 @@ const MAX_STACKS = 5;
 const SETTLE_MS = 100;
 const SETTLE_ATTEMPTS = 10;
 
+/** Within that time a loop that turns has shown it. */
+const NOTICE_MS = 50;
+
 export function stallsDocument(sources: ProfileSources): JsonDocument {
   return {
     name: 'stalls',
@@ -82,10 +85,12 @@ export function stallsDocument(sources: ProfileSources): JsonDocument {
 }
 
 async function settled(sources: ProfileSources): Promise<StallsReading> {
-  let reading = await sources.stalls();
-  for (let attempt = 0; reading.pending && attempt < SETTLE_ATTEMPTS; attempt++) {
-    await sleep(SETTLE_MS, undefined, { ref: false });
-    reading = await sources.stalls();
+  for (let attempt = 1; ; attempt++) {
+    const reading = await sources.stalls();
+    // A loop that has just been let go has not noticed yet how long it was held.
+    const waitMs = reading.pending ? SETTLE_MS : sources.blocked() ? NOTICE_MS : 0;
+    if (waitMs === 0 || attempt >= SETTLE_ATTEMPTS) return reading;
+    await sleep(waitMs, undefined, { ref: false });
+    if (!reading.pending && sources.blocked()) return reading;
   }
-  return reading;
 }

@@ -64,8 +64,8 @@ const MAX_KEPT = 100;
 /** Stalls that wait for their samples. */
 const MAX_PENDING = 1000;
 
-/** Collections are reported through two turns of the loop. */
-const GC_REPORTED_AFTER_MICROS = 80_000;
+/** Collections are reported through two turns of the loop; so many beats lie behind those. */
+const BEATS_TO_SETTLE = 3;
 
 /** Samples lie this close around what they saw. */
 const NEAR_MICROS = 2000;
@@ -84,7 +84,7 @@ export class Stalls {
   readonly backlog: Backlog = { count: 0, totalMs: 0 };
   readonly #options: StallsOptions;
   readonly #kept: Stall[] = [];
-  #pending: SeenStall[] = [];
+  #pending: { readonly seen: SeenStall; beats: number }[] = [];
   #count = 0;
   #totalMs = 0;
 
@@ -112,7 +112,7 @@ export class Stalls {
 
   add(seen: SeenStall): void {
     if (this.#pending.length >= MAX_PENDING) this.#pending.shift();
-    this.#pending.push(seen);
+    this.#pending.push({ seen, beats: 0 });
   }
 
   noteBacklog(durationMs: number): void {
@@ -120,18 +120,20 @@ export class Stalls {
     this.backlog.totalMs += durationMs;
   }
 
+  /** Called on every beat of the event loop while some are pending. */
+  beat(): void {
+    for (const pending of this.#pending) pending.beats += 1;
+  }
+
   /** Takes up the stalls whose samples are there; without a recorder (`chunks` undefined) all of them. */
-  settle(chunks: readonly Chunk[] | undefined, nowMicros: number): void {
+  settle(chunks: readonly Chunk[] | undefined): void {
     if (this.#pending.length === 0) return;
     const sampledUntil = chunks ? (chunks.at(-1)?.toMicros ?? 0) : Infinity;
-    const still: SeenStall[] = [];
-    for (const seen of this.#pending) {
-      const known =
-        seen.endedMicros < sampledUntil && seen.endedMicros + GC_REPORTED_AFTER_MICROS < nowMicros;
-      if (known) this.#conclude(seen, chunks ?? []);
-      else still.push(seen);
-    }
-    this.#pending = still;
+    const isKnown = ({ seen, beats }: { seen: SeenStall; beats: number }): boolean =>
+      seen.endedMicros < sampledUntil && beats >= BEATS_TO_SETTLE;
+    const known = this.#pending.filter(isKnown);
+    this.#pending = this.#pending.filter((each) => !isKnown(each));
+    for (const { seen } of known) this.#conclude(seen, chunks ?? []);
   }
 
   #conclude(seen: SeenStall, chunks: readonly Chunk[]): void {

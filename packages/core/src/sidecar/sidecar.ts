@@ -280,9 +280,11 @@ export class Sidecar {
 
   #readStalls(): SentStalls {
     return this.#undisturbed(() => {
-      const { stalls, ...rest } = this.#options.stalls();
+      const { stalls, pending, ...rest } = this.#options.stalls();
       return {
         ...rest,
+        // What blocks the loop now is not over in a moment.
+        pending: pending && !this.#insideDoor,
         stacks: this.#sendStacks(stalls.flatMap(({ stacks }) => stacks.map(({ frames }) => frames))),
         stalls: stalls.map((stall) => ({
           ...stall,
