@@ -284,6 +284,8 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
     if (lease.first) {
       if (sidecarMissing !== undefined)
         this.#logger.warn({}, `loopprof: there is no sidecar: ${sidecarMissing}`);
+      if (sidecar?.doorClosedBecause !== undefined)
+        this.#logger.warn({}, `loopprof: ${shutOut(sidecar.doorClosedBecause)}`);
     } else this.#warnAboutDifferences(options, lease.thread.options);
     this.#watchSlowRequests();
     this.#watchStalls();
@@ -426,6 +428,9 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
         ['Node', mainProcess.version],
         ['engine', session.engine ?? 'none'],
         ['sidecar', sidecar?.running ? 'running' : (sidecarMissing ?? 'none')],
+        ...(sidecar?.doorClosedBecause === undefined
+          ? []
+          : [['blocked loop', shutOut(sidecar.doorClosedBecause)] as const]),
         ['up', `${Math.floor(mainProcess.uptime())} s`],
       ],
       problems: this.#problems().map(({ message }) => message),
@@ -442,6 +447,10 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
     ].filter((problem) => problem !== undefined);
     return [...new Set(found)];
   }
+}
+
+function shutOut(reason: string): string {
+  return `no profile is made while the event loop is blocked: ${reason}`;
 }
 
 function notRunning(): LoopprofError {

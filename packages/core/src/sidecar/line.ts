@@ -190,10 +190,14 @@ export function aborted(): LoopprofError {
   return new LoopprofError('LOOPPROF_ABORTED', 'The caller gave up before the answer was there.');
 }
 
-/** What is answered when nothing gets into the main thread. */
-export function loopBlocked(): LoopprofError {
+/** What is answered when nothing gets into the main thread, which may not even be tried. */
+export function loopBlocked(doorClosedBecause?: string): LoopprofError {
+  const why =
+    doorClosedBecause === undefined
+      ? 'in native code, which lets nothing in'
+      : `and nothing may get in: ${doorClosedBecause}`;
   return new LoopprofError(
     'LOOPPROF_LOOP_BLOCKED',
-    'The event loop is blocked in native code, which lets nothing in. Ask again when it returns: what was sampled meanwhile will be in the next window.',
+    `The event loop is blocked ${why}. Ask again when it returns: what was sampled meanwhile will be in the next window.`,
   );
 }

@@ -1,6 +1,6 @@
 /** The sidecar's side of the main thread: asks it over the line, and through the door when its event loop does not turn. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { knockOnMainThread } from '../engine/main-thread-door.js';
+import { isPausedByDebugger, knockOnMainThread } from '../engine/main-thread-door.js';
 import { isLoopprofError } from '../errors.js';
 import { aborted, loopBlocked, type Line } from './line.js';
 import { DRAIN, type MainQuestions, type Reading, type Readings } from './protocol.js';
@@ -35,8 +35,11 @@ type Asked<Name extends keyof MainQuestions> = Name extends keyof Readings
   ? Readings[Name]['value']
   : MainQuestions[Name]['answer'];
 
-/** How the main thread does not answer: blocked in JavaScript it lets us in, in native code it does not. */
-export type BlockedKind = 'javascript' | 'native';
+/**
+ * How the main thread does not answer: blocked in JavaScript it lets us in, in native code it does not. Where the door is closed
+ * nobody knows.
+ */
+export type BlockedKind = 'javascript' | 'native' | 'unknown';
 
 interface Patience {
   readonly deadlineMs: number;
@@ -47,6 +50,7 @@ export class MainThread {
   readonly #line: Line;
   readonly #pulse: Pulse;
   readonly #readings = new Map<string, Promise<Reading>>();
+  readonly #doorClosedBecause: string | undefined;
   #waiting = 0;
   #watching = false;
   #knocking = false;
@@ -55,14 +59,21 @@ export class MainThread {
   #letInAtMs = -Infinity;
   #refusedAtMs = -Infinity;
 
-  constructor(line: Line, pulse: Pulse) {
+  constructor({ line, pulse }: { line: Line; pulse: Pulse }, doorClosedBecause: string | undefined) {
     this.#line = line;
     this.#pulse = pulse;
+    this.#doorClosedBecause = doorClosedBecause;
+  }
+
+  /** Whether a debugger has stopped it. */
+  async isPausedByDebugger(): Promise<boolean> {
+    return this.#doorClosedBecause === undefined && (await isPausedByDebugger());
   }
 
   /** How it is blocked, as far as the last knocks tell; undefined while its event loop turns. */
   get blocked(): BlockedKind | undefined {
     if (!this.late) return undefined;
+    if (this.#doorClosedBecause !== undefined) return 'unknown';
     return this.#refusedAtMs > this.#letInAtMs ? 'native' : 'javascript';
   }
 
@@ -88,9 +99,9 @@ export class MainThread {
       this.#letInAtMs = performance.now();
       return value;
     } catch (error) {
-      if (isLoopprofError(error) && error.code === 'LOOPPROF_LOOP_BLOCKED')
-        this.#refusedAtMs = performance.now();
-      throw error;
+      if (!isLoopprofError(error) || error.code !== 'LOOPPROF_LOOP_BLOCKED') throw error;
+      this.#refusedAtMs = performance.now();
+      throw loopBlocked(this.#doorClosedBecause);
     } finally {
       this.#waiting -= 1;
     }
@@ -129,7 +140,7 @@ export class MainThread {
     const { entries } = this.#pulse;
     const underWay =
       entries === this.#entriesAtKnock && performance.now() - this.#knockedAtMs < KNOCK_LOST_MS;
-    if (this.#knocking || underWay) return;
+    if (this.#knocking || underWay || this.#doorClosedBecause !== undefined) return;
     this.#knocking = true;
     this.#entriesAtKnock = entries;
     this.#knockedAtMs = performance.now();

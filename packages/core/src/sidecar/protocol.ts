@@ -14,6 +14,8 @@ export interface SidecarData {
   readonly sampleIntervalMicros: number;
   readonly windowMs: number;
   readonly mappingFile: string;
+  /** Why a main thread whose event loop does not turn cannot be entered, if so. */
+  readonly doorClosedBecause: string | undefined;
 }
 
 /** On the main realm's global object: takes what the sidecar has asked, here and now. */

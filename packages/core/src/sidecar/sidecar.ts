@@ -6,6 +6,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { MessageChannel, Worker } from 'node:worker_threads';
 import type { LabelTrack } from '../engine/engine.js';
+import { doorClosedBecause } from '../engine/main-thread-door.js';
 import { LoopprofError, messageOf } from '../errors.js';
 import type { Chunk } from '../recorder/chunk.js';
 import type { ContentionReading } from '../recorder/contentions.js';
@@ -83,6 +84,8 @@ interface Attached {
 
 export class Sidecar {
   readonly pulse = new Pulse();
+  /** Why it will not get into a blocked event loop, if so. */
+  readonly doorClosedBecause = doorClosedBecause();
   readonly #options: SidecarOptions;
   readonly #contexts = new Map<number, Attached>();
   readonly #labels: SentLabels[] = [];
@@ -125,6 +128,7 @@ export class Sidecar {
       sampleIntervalMicros,
       windowMs,
       mappingFile,
+      doorClosedBecause: this.doorClosedBecause,
     };
     // No preloads of the host's: they would run twice, and may patch what the sidecar stands on.
     const worker = new Worker(WORKER_FILE, {
