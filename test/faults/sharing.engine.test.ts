@@ -124,8 +124,8 @@ describe('test files under Jest, each a realm of its own', () => {
       expect(responses.map(({ status }) => status)).toEqual([200, 200, 200]);
       const bytes = Buffer.from(await responses[0].arrayBuffer());
       expect(require('node:zlib').gunzipSync(bytes).includes('burn_${name}')).toBe(true);
-      expect(await responses[2].text()).not.toContain('Degraded');
       // How busy the machine is does not matter here.
+      expect(await responses[2].text()).not.toMatch(/Degraded: (?!The event loop has been blocked)/);
       expect(logged.filter((line) => !line.includes('the event loop was held'))).toEqual([]);
     });
   `;

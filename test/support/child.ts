@@ -63,8 +63,8 @@ export async function startService(file: string, options: RunOptions = {}): Prom
   const lines = createInterface({ input: child.stdout as NodeJS.ReadableStream });
   const line = await new Promise<string>((resolve, reject) => {
     lines.once('line', resolve);
-    child.once('exit', (code) =>
-      reject(new Error(`${file} ended with ${code} before it was ready:\n${stderr}`)),
+    child.once('exit', (code, signal) =>
+      reject(new Error(`${file} ended with ${code ?? signal} before it was ready:\n${stderr}`)),
     );
   });
   return {

@@ -18,7 +18,7 @@ import type { Stall } from './recorder/stalls.js';
 import { leaseThread, type ThreadLease } from './shared.js';
 import type { SidecarContext } from './sidecar/sidecar.js';
 import { Symbolizer } from './symbols/symbolizer.js';
-import type { Thread, ThreadOptions } from './thread.js';
+import type { Reporter, Thread, ThreadOptions } from './thread.js';
 
 /** Who may read at one mount. */
 export interface HandlerAccess {
@@ -86,6 +86,10 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
   #unsubscribe: (() => void) | undefined;
   #unsubscribeStalls: (() => void) | undefined;
   readonly #stallLines = new LineBudget();
+  readonly #reporter: Reporter = {
+    report: (level, message, error) =>
+      this.#logger[level](error ? { err: error } : {}, `loopprof: ${message}`),
+  };
   #refusedConfig: LoopprofError | undefined;
   #toldAboutAccess = false;
 
@@ -146,7 +150,7 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
     const server = this.#server;
     const lease = this.#lease;
     const contextId = this.#contextId;
-    if (lease?.thread.logOwner === this) lease.thread.logOwner = undefined;
+    lease?.thread.reporters.delete(this.#reporter);
     this.#unsubscribe?.();
     this.#unsubscribeStalls?.();
     this.#unsubscribe = this.#unsubscribeStalls = undefined;
@@ -166,8 +170,7 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
     }
     const { sidecar } = this.#thread();
     if (sidecar?.running && this.#contextId !== undefined) {
-      const address = await sidecar.listen(this.#contextId, config.httpAddr);
-      if (this.#config === config) this.#address = address;
+      await sidecar.listen(this.#contextId, config.httpAddr);
       return;
     }
     const server = await startStandaloneServer(
@@ -275,14 +278,14 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
       sidecar: config.sidecar,
     };
     const lease = leaseThread(options);
-    const { session, sidecar, sidecarMissing, troubleListeners } = lease.thread;
+    const { session, sidecar, sidecarMissing, reporters } = lease.thread;
     this.#lease = lease;
-    if (!this.#isSilent) lease.thread.logOwner ??= this;
+    if (!this.#isSilent) reporters.add(this.#reporter);
     if (lease.first) {
-      session.onFailure = (error) => this.#logger.error({ err: error }, `loopprof: ${error.message}`);
-      troubleListeners.add((message) => this.#logger.warn({}, `loopprof: ${message}`));
       if (sidecarMissing !== undefined)
         this.#logger.warn({}, `loopprof: there is no sidecar: ${sidecarMissing}`);
+      if (sidecar?.doorClosedBecause !== undefined)
+        this.#logger.warn({}, `loopprof: ${shutOut(sidecar.doorClosedBecause)}`);
     } else this.#warnAboutDifferences(options, lease.thread.options);
     this.#watchSlowRequests();
     this.#watchStalls();
@@ -324,7 +327,8 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
     const leaf = stacks[0]?.frames.find(({ url }) => url !== '' && !url.startsWith('node:'));
     const where = leaf ? ` in ${leaf.functionName || '(anonymous)'} ${leaf.url}:${leaf.line}` : '';
     // One line, however many profilers share the thread.
-    const leftOut = this.#lease?.thread.logOwner === this ? this.#stallLines.spend() : undefined;
+    const [reporter] = this.#lease?.thread.reporters ?? [];
+    const leftOut = reporter === this.#reporter ? this.#stallLines.spend() : undefined;
     if (leftOut !== undefined) {
       const by = method === '' ? route : `${method} ${route}`;
       const level = durationMs >= (this.#config?.hangThresholdMs ?? Infinity) ? 'warn' : 'info';
@@ -395,6 +399,11 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
         profiles: [...this.#local].map(factsOf),
         documents: this.#local.documents.map(factsOf),
       },
+      onListening: (address) => {
+        if (this.#config !== config) return;
+        this.#address = address;
+        this.#serverProblem = undefined;
+      },
       facts: () => this.#status(),
       document: (name) => {
         const value = this.#local.documents.find((each) => each.name === name)?.read();
@@ -419,6 +428,9 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
         ['Node', mainProcess.version],
         ['engine', session.engine ?? 'none'],
         ['sidecar', sidecar?.running ? 'running' : (sidecarMissing ?? 'none')],
+        ...(sidecar?.doorClosedBecause === undefined
+          ? []
+          : [['blocked loop', shutOut(sidecar.doorClosedBecause)] as const]),
         ['up', `${Math.floor(mainProcess.uptime())} s`],
       ],
       problems: this.#problems().map(({ message }) => message),
@@ -435,6 +447,10 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
     ].filter((problem) => problem !== undefined);
     return [...new Set(found)];
   }
+}
+
+function shutOut(reason: string): string {
+  return `no profile is made while the event loop is blocked: ${reason}`;
 }
 
 function notRunning(): LoopprofError {

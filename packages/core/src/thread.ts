@@ -34,6 +34,12 @@ export interface ThreadOptions extends SessionOptions {
   sidecar: boolean;
 }
 
+/** Says what happens on the thread. */
+export interface Reporter {
+  /** Something has failed that nobody waits for. */
+  report(level: 'warn' | 'error', message: string, error?: Error): void;
+}
+
 export interface Thread {
   readonly options: Readonly<ThreadOptions>;
   readonly session: RecorderSession;
@@ -49,18 +55,17 @@ export interface Thread {
   readonly sidecar: Sidecar | undefined;
   /** Why there is none, though it was wanted. */
   readonly sidecarMissing: string | undefined;
-  /** Of all profilers the one that logs what happens on the thread. */
-  logOwner: object | undefined;
-  /** Told of the sidecar's troubles. */
-  readonly troubleListeners: Set<(message: string) => void>;
+  /** The profilers that can log what happens on the thread; the first of them does. */
+  readonly reporters: Set<Reporter>;
   stop(): Promise<void>;
 }
 
 export function startThread(options: ThreadOptions): Thread {
   const session = new RecorderSession(options);
   const stallListeners = new Set<(stall: Stall) => void>();
-  const troubleListeners = new Set<(message: string) => void>();
-  const trouble = (message: string): void => troubleListeners.forEach((listener) => listener(message));
+  const reporters = new Set<Reporter>();
+  const report: Reporter['report'] = (...what) => [...reporters][0]?.report(...what);
+  session.onFailure = (error) => report('error', error.message, error);
   const missing = options.sidecar ? sidecarMissing() : undefined;
   const sidecar =
     options.sidecar && missing === undefined
@@ -71,7 +76,7 @@ export function startThread(options: ThreadOptions): Thread {
           sampleIntervalMicros: options.cpuSampleIntervalMicros,
           windowMs: options.windowMs,
           mappingFile: mainProcess.argv[1] ?? mainProcess.execPath,
-          onTrouble: trouble,
+          onTrouble: (message) => report('warn', message),
         })
       : undefined;
   const labels = requestLabels({ session, sidecar }, options.maxSeries);
@@ -111,8 +116,10 @@ export function startThread(options: ThreadOptions): Thread {
     },
   });
   const readStalls = (): StallsReading => {
-    if (monitor.waitsForLooks || stalls.pending) session.harvest();
-    settleStalls();
+    if (!sidecar?.insideDoor) {
+      if (monitor.waitsForLooks || stalls.pending) session.harvest();
+      settleStalls();
+    }
     const { count, totalMs, backlog, last } = stalls;
     const pending = stalls.pending || monitor.waitsForLooks;
     return { stallThresholdMs: options.stallThresholdMs, count, totalMs, backlog, stalls: last, pending };
@@ -126,10 +133,10 @@ export function startThread(options: ThreadOptions): Thread {
     for (const [set, nanos] of cpuNanos) {
       monitor.requests.chargeCpu(set?.['method'] ?? '', set?.['route'] ?? NO_REQUEST, nanos / 1e6);
     }
-    monitor.settle(
+    monitor.takeLooks(
       looks.map(({ timeMicros, labels: set }) => ({ timeMs: toMonotonic(timeMicros), owner: ownerOf(set) })),
-      toMonotonic(toMicros),
     );
+    if (!sidecar?.insideDoor) monitor.settle(toMonotonic(toMicros));
   };
   clock.open();
   monitor.start();
@@ -140,8 +147,7 @@ export function startThread(options: ThreadOptions): Thread {
     monitor,
     stalls,
     stallListeners,
-    logOwner: undefined,
-    troubleListeners,
+    reporters,
     sidecar: startProblem === undefined ? sidecar : undefined,
     sidecarMissing: missing ?? startProblem,
     readStalls,

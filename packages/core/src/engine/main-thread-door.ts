@@ -3,7 +3,8 @@
  * or call. A session is opened for one knock and closed at once, because one that is open when the process exits makes Node
  * wait for a debugger and say so.
  */
-import { Session } from 'node:inspector';
+import type * as inspector from 'node:inspector';
+import type { Session } from 'node:inspector';
 import { isMainThread } from 'node:worker_threads';
 import { messageOf } from '../errors.js';
 
@@ -12,6 +13,14 @@ const open = new Set<Session>();
 
 /** What was posted is evaluated even when the session has been closed meanwhile, as soon as the main thread lets it in. */
 const OPEN_FOR_MS = 30;
+
+/** Why nobody can get in, if so. Ask it on the main thread; where there is a reason, a knock would abort the process. */
+export function doorClosedBecause(): string | undefined {
+  const { permission } = process as { permission?: { has(scope: string): boolean } };
+  if (permission && !permission.has('inspector'))
+    return 'the permission model closes the inspector (newer versions of Node have --allow-inspector)';
+  return process.features.inspector ? undefined : 'this Node is built without the inspector';
+}
 
 /**
  * Evaluates `expression` in the main thread's main realm, at the next moment that lets it in. Resolves when that has happened
@@ -64,7 +73,9 @@ export function closeDoor(): void {
 }
 
 function connect(): Session {
-  const session = new Session();
+  // Where there is none, requiring it throws.
+  const { Session: Door } = require('node:inspector') as typeof inspector;
+  const session = new Door();
   open.add(session);
   try {
     session.connectToMainThread();

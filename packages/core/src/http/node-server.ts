@@ -143,7 +143,8 @@ async function listen(
     };
     server.once('error', onError);
     // 'localhost' would take whichever family the resolver names first; clients try both.
-    server.listen({ port, host: host === 'localhost' ? '127.0.0.1' : host }, () => {
+    // Shared among the workers of a cluster, it would answer for whichever of them comes next.
+    server.listen({ port, host: host === 'localhost' ? '127.0.0.1' : host, exclusive: true }, () => {
       server.removeListener('error', onError);
       server.on('error', () => {});
       resolve();

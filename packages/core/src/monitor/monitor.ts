@@ -105,7 +105,7 @@ export class Monitor {
         options.onBeat?.();
         // Without labels there are no looks to wait for.
         if (labels.always) return;
-        this.#running.settle([], Infinity);
+        this.#running.settle(Infinity);
         this.#running.note(performance.now());
       },
     });
@@ -130,8 +130,13 @@ export class Monitor {
   }
 
   /** Takes the looks of a harvest: they tell which route ran while the loop was blocked or garbage was collected. */
-  settle(looks: readonly RouteLook[], untilMs: number): void {
-    this.#running.settle(looks, untilMs);
+  takeLooks(looks: readonly RouteLook[]): void {
+    this.#running.take(looks);
+  }
+
+  /** Charges what has happened before `untilMs`, up to when there are looks. */
+  settle(untilMs: number): void {
+    this.#running.settle(untilMs);
   }
 
   /** Whether something has happened of which the next harvest will tell whose it was. */

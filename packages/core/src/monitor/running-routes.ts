@@ -58,13 +58,17 @@ export class RunningRoutes {
   /** Charges a stretch as soon as it is known who ran. */
   add(stretch: Stretch): void {
     this.#waiting.push(stretch);
-    if (this.#waiting.length > MAX_WAITING) this.settle([], Infinity);
+    if (this.#waiting.length > MAX_WAITING) this.settle(Infinity);
   }
 
-  /** Charges the stretches that ended before `untilMs` by these looks, which are in the order of time and follow those before. */
-  settle(looks: readonly RouteLook[], untilMs: number): void {
+  /** Takes looks, which are in the order of time and follow those before. */
+  take(looks: readonly RouteLook[]): void {
     const since = (looks.at(-1)?.timeMs ?? -Infinity) - KEPT_LOOKS_MS;
     this.#looks = [...this.#looks.filter(({ timeMs }) => timeMs >= since), ...looks];
+  }
+
+  /** Charges the stretches that ended before `untilMs`. */
+  settle(untilMs: number): void {
     const labelled = this.#looks.some(({ owner }) => owner !== undefined);
     const still: Stretch[] = [];
     for (const stretch of this.#waiting) {

@@ -8,8 +8,8 @@ import type { Symbolizer } from '../symbols/symbolizer.js';
 
 /** How the event loop is blocked at this moment. */
 export interface BlockedState {
-  /** In JavaScript, which the sidecar can interrupt, or in native code, which lets nothing in. */
-  readonly kind: 'javascript' | 'native';
+  /** In JavaScript, which the sidecar can interrupt, or in native code, which lets nothing in; where it may not try, unknown. */
+  readonly kind: 'javascript' | 'native' | 'unknown';
   /** ISO 8601. */
   readonly since: string;
   readonly forMs: number;

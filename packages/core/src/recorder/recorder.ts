@@ -2,6 +2,7 @@
  * The always-on recorder: samples the main thread from `start()` on and keeps the samples of the last `windowMs`. Every CPU
  * answer is a window of what it holds, so any number of readers ask at once and nothing has to be switched on first.
  */
+import { AsyncResource } from 'node:async_hooks';
 import type { CpuSampler, LabelTrack } from '../engine/engine.js';
 import { threadCpuNanos } from '../engine/thread-cpu.js';
 import { LoopprofError, messageOf } from '../errors.js';
@@ -39,6 +40,7 @@ export class Recorder implements SampleSource {
   readonly #sampler: CpuSampler;
   readonly #options: RecorderOptions;
   readonly #frameTable = new FrameTable();
+  readonly #context = new AsyncResource('loopprof.recorder');
   readonly #store: SampleStore;
   #timer: NodeJS.Timeout | undefined;
   #harvestEveryMs = HARVEST_MIN_MS;
@@ -202,10 +204,12 @@ export class Recorder implements SampleSource {
 
   #schedule(durationMs: number): void {
     this.#harvestDueMs = performance.now() + durationMs;
-    this.#timer = setTimeout(() => {
+    const harvest = (): void => {
       this.harvest();
       if (this.startedMicros !== 0) this.#schedule(this.#harvestEveryMs);
-    }, durationMs);
+    };
+    // Whoever asks for an early harvest may be at work on a request: its context must not live on here, nor label what we do.
+    this.#timer = this.#context.runInAsyncScope(() => setTimeout(harvest, durationMs));
     this.#timer.unref();
   }
 

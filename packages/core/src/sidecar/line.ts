@@ -1,4 +1,5 @@
 /** Questions and answers between two threads, over one MessagePort. */
+import { AsyncResource } from 'node:async_hooks';
 import { receiveMessageOnPort, type MessagePort } from 'node:worker_threads';
 import { isLoopprofError, LoopprofError, messageOf, type LoopprofErrorCode } from '../errors.js';
 
@@ -51,6 +52,7 @@ export class Line {
   readonly #options: LineOptions;
   readonly #waiting = new Map<number, Waiting>();
   readonly #answering = new Map<number, AbortController>();
+  readonly #context = new AsyncResource('loopprof.line');
   #lastId = 0;
   #keepingAlive = 0;
   #closed: LoopprofError | undefined;
@@ -93,7 +95,11 @@ export class Line {
       };
       this.#waiting.set(id, waiting);
       signal?.addEventListener('abort', onAbort, { once: true });
-      this.#post({ kind: 'question', id, name, args });
+      try {
+        this.#post({ kind: 'question', id, name, args });
+      } catch (error) {
+        waiting.reject(error as Error);
+      }
     });
   }
 
@@ -142,15 +148,20 @@ export class Line {
     const answerer = Object.hasOwn(inTurn, question.name) ? inTurn[question.name] : undefined;
     if (!answerer) {
       this.#replyError(question.id, new Error(`nobody here answers "${question.name}"`));
-    } else if (blocked) setImmediate(() => void this.#answerInTurn(question, answerer)).unref();
-    else void this.#answerInTurn(question, answerer);
+      return;
+    }
+    const controller = new AbortController();
+    if (question.id !== 0) this.#answering.set(question.id, controller);
+    const answer = (): void => void this.#answerInTurn(question, answerer, controller.signal);
+    // Not in the asynchronous context of what the sidecar has interrupted: that is some request's.
+    if (blocked) this.#context.runInAsyncScope(() => setImmediate(answer).unref());
+    else answer();
   }
 
-  async #answerInTurn({ id, args }: Question, answerer: Answerer): Promise<void> {
-    const controller = new AbortController();
-    if (id !== 0) this.#answering.set(id, controller);
+  async #answerInTurn({ id, args }: Question, answerer: Answerer, signal: AbortSignal): Promise<void> {
     try {
-      this.#reply(id, await answerer(args as never, controller.signal));
+      if (signal.aborted) throw aborted();
+      this.#reply(id, await answerer(args as never, signal));
     } catch (error) {
       this.#replyError(id, error);
     } finally {
@@ -174,14 +185,19 @@ export class Line {
 
 const NEVER = new AbortController().signal;
 
-function aborted(): LoopprofError {
+/** What whoever has given up is told. */
+export function aborted(): LoopprofError {
   return new LoopprofError('LOOPPROF_ABORTED', 'The caller gave up before the answer was there.');
 }
 
-/** What is answered when nothing gets into the main thread. */
-export function loopBlocked(): LoopprofError {
+/** What is answered when nothing gets into the main thread, which may not even be tried. */
+export function loopBlocked(doorClosedBecause?: string): LoopprofError {
+  const why =
+    doorClosedBecause === undefined
+      ? 'in native code, which lets nothing in'
+      : `and nothing may get in: ${doorClosedBecause}`;
   return new LoopprofError(
     'LOOPPROF_LOOP_BLOCKED',
-    'The event loop is blocked in native code, which lets nothing in. Ask again when it returns: what was sampled meanwhile will be in the next window.',
+    `The event loop is blocked ${why}. Ask again when it returns: what was sampled meanwhile will be in the next window.`,
   );
 }

@@ -3,7 +3,6 @@ import { randomBytes } from 'node:crypto';
 import { writeSync } from 'node:fs';
 import { mkdir, open, rename, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { isPausedByDebugger } from '../engine/main-thread-door.js';
 import type { PprofFrame } from '../pprof/profile-data.js';
 import { cpuStacksOf } from '../recorder/cpu-stacks.js';
 import type { SentConfig } from './protocol.js';
@@ -73,14 +72,17 @@ export class LoopWatch {
 
   async #report(): Promise<void> {
     try {
-      if (await isPausedByDebugger()) return;
+      if (await this.#options.sources.main.isPausedByDebugger()) return;
       this.#reportedAtMs = this.#reportedAtMs.filter((atMs) => atMs > performance.now() - 3_600_000);
       if (this.#reportedAtMs.length >= MAX_REPORTS_PER_HOUR) return;
       this.#reportedAtMs.push(performance.now());
       const { sources } = this.#options;
       const before = sources.blocked();
       if (!before) return;
-      const [stack, hottest] = await Promise.all([this.#stack(), this.#hottest(before.forMs)]);
+      const [stack, hottest] =
+        before.kind === 'unknown'
+          ? [[], []]
+          : await Promise.all([this.#stack(), this.#hottest(before.forMs)]);
       // How it is blocked shows when it is asked; it may have gone on meanwhile.
       const blocked = sources.blocked() ?? before;
       const report = {

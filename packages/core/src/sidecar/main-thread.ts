@@ -1,9 +1,10 @@
 /** The sidecar's side of the main thread: asks it over the line, and through the door when its event loop does not turn. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { knockOnMainThread } from '../engine/main-thread-door.js';
-import type { Line } from './line.js';
-import { DRAIN, type MainQuestions } from './protocol.js';
-import type { Pulse } from './pulse.js';
+import { isPausedByDebugger, knockOnMainThread } from '../engine/main-thread-door.js';
+import { isLoopprofError } from '../errors.js';
+import { aborted, loopBlocked, type Line } from './line.js';
+import { DRAIN, type MainQuestions, type Reading, type Readings } from './protocol.js';
+import { monotonicMs, type Pulse } from './pulse.js';
 
 /** A loop that has not turned for this long is knocked at; one that turns has its beat every 20 ms. */
 const LATE_MS = 60;
@@ -11,30 +12,68 @@ const LATE_MS = 60;
 /** How long the line alone may take before we knock. */
 const PATIENCE_MS = 25;
 
-/** Between two knocks: the one before was let in while the main thread could not be disturbed. */
-const KNOCK_AGAIN_MS = 100;
+/** A knock that has not been taken in waits behind native code, and is taken in after it; that it got lost is a mere precaution. */
+const KNOCK_LOST_MS = 10_000;
 
 const KNOCK = `globalThis[Symbol.for(${JSON.stringify(DRAIN)})]?.()`;
 
-/** How the main thread does not answer: blocked in JavaScript it lets us in, in native code it does not. */
-export type BlockedKind = 'javascript' | 'native';
+/**
+ * Questions that whoever asks may share an answer to, because it is read when it is given. However many ask, and for however long
+ * nothing gets in, the main thread has each to answer once.
+ */
+const READINGS: Record<keyof Readings, true> = {
+  harvest: true,
+  heap: true,
+  document: true,
+  facts: true,
+  stack: true,
+  stalls: true,
+  blocks: true,
+};
+
+type Asked<Name extends keyof MainQuestions> = Name extends keyof Readings
+  ? Readings[Name]['value']
+  : MainQuestions[Name]['answer'];
+
+/**
+ * How the main thread does not answer: blocked in JavaScript it lets us in, in native code it does not. Where the door is closed
+ * nobody knows.
+ */
+export type BlockedKind = 'javascript' | 'native' | 'unknown';
+
+interface Patience {
+  readonly deadlineMs: number;
+  readonly signal?: AbortSignal | undefined;
+}
 
 export class MainThread {
   readonly #line: Line;
   readonly #pulse: Pulse;
+  readonly #readings = new Map<string, Promise<Reading>>();
+  readonly #doorClosedBecause: string | undefined;
   #waiting = 0;
+  #watching = false;
   #knocking = false;
+  #knockedAtMs = -Infinity;
+  #entriesAtKnock: number | undefined;
   #letInAtMs = -Infinity;
   #refusedAtMs = -Infinity;
 
-  constructor(line: Line, pulse: Pulse) {
+  constructor({ line, pulse }: { line: Line; pulse: Pulse }, doorClosedBecause: string | undefined) {
     this.#line = line;
     this.#pulse = pulse;
+    this.#doorClosedBecause = doorClosedBecause;
+  }
+
+  /** Whether a debugger has stopped it. */
+  async isPausedByDebugger(): Promise<boolean> {
+    return this.#doorClosedBecause === undefined && (await isPausedByDebugger());
   }
 
   /** How it is blocked, as far as the last knocks tell; undefined while its event loop turns. */
   get blocked(): BlockedKind | undefined {
     if (!this.late) return undefined;
+    if (this.#doorClosedBecause !== undefined) return 'unknown';
     return this.#refusedAtMs > this.#letInAtMs ? 'native' : 'javascript';
   }
 
@@ -46,36 +85,88 @@ export class MainThread {
   async ask<Name extends keyof MainQuestions>(
     name: Name,
     args: MainQuestions[Name]['args'],
-    { deadlineMs, signal }: { deadlineMs: number; signal?: AbortSignal | undefined },
-  ): Promise<MainQuestions[Name]['answer']> {
-    const askedAtMs = performance.now();
+    patience: Patience,
+  ): Promise<Asked<Name>> {
     this.#waiting += 1;
     try {
-      const answer = this.#line.ask(name, args, { signal, timeoutMs: deadlineMs });
-      void this.#knockUntilAnswered();
-      const value = (await answer) as MainQuestions[Name]['answer'];
+      const { deadlineMs: timeoutMs, signal } = patience;
+      const answer = Object.hasOwn(READINGS, name)
+        ? within(this.#read(name, args), patience)
+        : this.#line.ask(name, args, { timeoutMs, signal });
+      if (this.late) void this.#knock();
+      void this.#watch();
+      const value = (await answer) as Asked<Name>;
       this.#letInAtMs = performance.now();
       return value;
     } catch (error) {
-      if (performance.now() - askedAtMs >= deadlineMs) this.#refusedAtMs = performance.now();
-      throw error;
+      if (!isLoopprofError(error) || error.code !== 'LOOPPROF_LOOP_BLOCKED') throw error;
+      this.#refusedAtMs = performance.now();
+      throw loopBlocked(this.#doorClosedBecause);
     } finally {
       this.#waiting -= 1;
     }
   }
 
-  /** One who knocks is enough for all who wait. */
-  async #knockUntilAnswered(): Promise<void> {
-    if (this.#knocking) return;
-    this.#knocking = true;
-    try {
-      if (!this.late) await sleep(PATIENCE_MS);
-      while (this.#waiting > 0) {
-        if (this.late) await knockOnMainThread(KNOCK);
-        if (this.#waiting > 0) await sleep(this.late ? KNOCK_AGAIN_MS : PATIENCE_MS);
+  async #read(name: string, args: unknown): Promise<unknown> {
+    const askedAtMs = monotonicMs();
+    const key = `${name} ${JSON.stringify(args)}`;
+    for (;;) {
+      let reading = this.#readings.get(key);
+      if (!reading) {
+        reading = this.#line.ask(name, args).finally(() => this.#readings.delete(key)) as Promise<Reading>;
+        this.#readings.set(key, reading);
       }
+      const { readAtMs, value } = await reading;
+      // One that was on its way here already tells nothing of now.
+      if (readAtMs >= askedAtMs) return value;
+    }
+  }
+
+  async #watch(): Promise<void> {
+    if (this.#watching) return;
+    this.#watching = true;
+    try {
+      while (this.#waiting > 0) {
+        await sleep(PATIENCE_MS);
+        if (this.#waiting > 0 && this.late) await this.#knock();
+      }
+    } finally {
+      this.#watching = false;
+    }
+  }
+
+  /** One knock is enough for all who wait, until it is taken in: what nobody lets in is done in full when native code ends. */
+  async #knock(): Promise<void> {
+    const { entries } = this.#pulse;
+    const underWay =
+      entries === this.#entriesAtKnock && performance.now() - this.#knockedAtMs < KNOCK_LOST_MS;
+    if (this.#knocking || underWay || this.#doorClosedBecause !== undefined) return;
+    this.#knocking = true;
+    this.#entriesAtKnock = entries;
+    this.#knockedAtMs = performance.now();
+    try {
+      await knockOnMainThread(KNOCK);
     } finally {
       this.#knocking = false;
     }
   }
+}
+
+/** Waits for an answer that others may wait for too. */
+function within<T>(answer: Promise<T>, { deadlineMs, signal }: Patience): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void => settle(() => reject(aborted()));
+    const timer = setTimeout(() => settle(() => reject(loopBlocked())), deadlineMs);
+    const settle = (how: () => void): void => {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', onAbort);
+      how();
+    };
+    if (signal?.aborted) onAbort();
+    else signal?.addEventListener('abort', onAbort, { once: true });
+    answer.then(
+      (value) => settle(() => resolve(value)),
+      (error: Error) => settle(() => reject(error)),
+    );
+  });
 }

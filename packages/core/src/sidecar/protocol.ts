@@ -14,6 +14,8 @@ export interface SidecarData {
   readonly sampleIntervalMicros: number;
   readonly windowMs: number;
   readonly mappingFile: string;
+  /** Why a main thread whose event loop does not turn cannot be entered, if so. */
+  readonly doorClosedBecause: string | undefined;
 }
 
 /** On the main realm's global object: takes what the sidecar has asked, here and now. */
@@ -38,23 +40,35 @@ export interface SentContext {
   readonly documents: readonly DocumentFacts[];
 }
 
-/** What the sidecar asks the main thread. */
-export interface MainQuestions {
+/** What the sidecar reads of the main thread, with what it asks. */
+export interface Readings {
   /** Answered when the samples up to now have been sent. */
-  harvest: { args: undefined; answer: void };
-  heap: { args: { gc: boolean }; answer: SentHeap };
-  document: { args: { contextId: number; name: string }; answer: object };
-  facts: { args: { contextId: number }; answer: SentFacts };
-  stack: { args: undefined; answer: SentStacks };
-  stalls: { args: undefined; answer: SentStalls };
-  blocks: { args: undefined; answer: SentContentions };
+  harvest: { args: undefined; value: void };
+  heap: { args: { gc: boolean }; value: SentHeap };
+  document: { args: { contextId: number; name: string }; value: object };
+  facts: { args: { contextId: number }; value: SentFacts };
+  stack: { args: undefined; value: SentStacks };
+  stalls: { args: undefined; value: SentStalls };
+  blocks: { args: undefined; value: SentContentions };
+}
+
+export interface Reading<T = unknown> {
+  /** By the clock that all threads share. */
+  readonly readAtMs: number;
+  readonly value: T;
+}
+
+/** What the sidecar asks the main thread. */
+export type MainQuestions = {
+  [Name in keyof Readings]: { args: Readings[Name]['args']; answer: Reading<Readings[Name]['value']> };
+} & {
   /** Somebody reads samples, and would like labels on them; and does no more. */
   retainLabels: { args: undefined; answer: void };
   releaseLabels: { args: undefined; answer: void };
   capture: { args: SentCapture; answer: SentCaptured };
   authorize: { args: { contextId: number; request: AccessRequest }; answer: boolean };
   log: { args: SentLog; answer: void };
-}
+};
 
 export interface SentCapture {
   readonly contextId: number;

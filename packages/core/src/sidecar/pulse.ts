@@ -10,7 +10,8 @@ const SIDECAR_TICK = 2;
 const SIDECAR_LATE_BY = 3;
 const SIDECAR_LATE_AT = 4;
 const SIDECAR_STATE = 5;
-const FIELDS = 6;
+const MAIN_ENTRIES = 6;
+const FIELDS = 7;
 
 /** What {@link SIDECAR_STATE} says. */
 const NOT_UP = 0;
@@ -32,6 +33,16 @@ export class Pulse {
   /** The main thread's event loop has turned. */
   beat(): void {
     this.#fields[MAIN_BEAT] = nowMs();
+  }
+
+  /** The main thread has been entered while its event loop did not turn. */
+  enter(): void {
+    this.#fields[MAIN_ENTRIES]! += 1;
+  }
+
+  /** How often it has been entered so far. */
+  get entries(): number {
+    return this.#fields[MAIN_ENTRIES] as number;
   }
 
   /** The main thread works for the request with this label set from here on. */
@@ -100,7 +111,12 @@ export class Pulse {
   }
 }
 
-function nowMs(): number {
+/** Milliseconds of the clock that all threads share. */
+export function monotonicMs(): number {
   const [seconds, nanos] = process.hrtime();
-  return (seconds * 1000 + Math.floor(nanos / 1e6)) | 0;
+  return seconds * 1000 + nanos / 1e6;
+}
+
+function nowMs(): number {
+  return Math.floor(monotonicMs()) | 0;
 }

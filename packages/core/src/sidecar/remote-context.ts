@@ -40,7 +40,7 @@ export class RemoteContext {
   readonly #remembered = new Map<string, { value: object; atMs: number }>();
   #rememberedAtMs = -Infinity;
   #status: ProcessStatus = { facts: [], problems: [] };
-  #server: StandaloneServer | undefined;
+  #listening: Promise<StandaloneServer> | undefined;
 
   constructor(parts: RemoteParts, sent: SentContext) {
     this.#parts = parts;
@@ -69,12 +69,14 @@ export class RemoteContext {
 
   /** Listens; resolves with the URL of the index page. */
   async listen(httpAddr: string): Promise<string> {
-    this.#server = await startStandaloneServer(this.#handler(), httpAddr);
-    return this.#server.address;
+    this.#listening = startStandaloneServer(this.#handler(), httpAddr);
+    return (await this.#listening).address;
   }
 
+  /** Also one that does not listen yet is closed. */
   async close(): Promise<void> {
-    await this.#server?.close();
+    const server = await this.#listening?.catch(() => undefined);
+    await server?.close();
   }
 
   /** Makes a profile for a request that the main thread has let in. */

@@ -33,7 +33,7 @@ export class RemoteSamples implements SampleSource {
   }
 
   async window(fromMicros: number, toMicros: number, signal?: AbortSignal): Promise<SampleWindow> {
-    await this.#retainLabels(signal);
+    await this.#retainLabels();
     try {
       return await this.#store.window(fromMicros, toMicros, signal);
     } finally {
@@ -42,9 +42,10 @@ export class RemoteSamples implements SampleSource {
   }
 
   /** Rejects with the reason when nothing is sampled; a main thread that lets nobody in may get round to it later. */
-  async #retainLabels(signal: AbortSignal | undefined): Promise<void> {
+  async #retainLabels(): Promise<void> {
     try {
-      await this.#main.ask('retainLabels', undefined, { deadlineMs: RETAIN_DEADLINE_MS, signal });
+      // Whatever becomes of whoever reads, the main thread retains what it has been asked to, and must be told to release.
+      await this.#main.ask('retainLabels', undefined, { deadlineMs: RETAIN_DEADLINE_MS });
     } catch (error) {
       if (!isLoopprofError(error) || error.code !== 'LOOPPROF_LOOP_BLOCKED') throw error;
     }

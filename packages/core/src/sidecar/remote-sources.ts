@@ -7,7 +7,7 @@ import type { Frame } from '../recorder/frames.js';
 import { Symbolizer } from '../symbols/symbolizer.js';
 import type { Line } from './line.js';
 import { MainThread } from './main-thread.js';
-import type { SentLabels, SentStalls } from './protocol.js';
+import type { SentLabels, SentStalls, SidecarData } from './protocol.js';
 import type { Pulse } from './pulse.js';
 import { RemoteHeap } from './remote-heap.js';
 import { RemoteSamples } from './remote-samples.js';
@@ -28,11 +28,8 @@ export class RemoteSources implements ProfileSources {
   readonly #labels: SentLabels[] = [];
   #stalls: StallsReading | undefined;
 
-  constructor(
-    { line, pulse }: { line: Line; pulse: Pulse },
-    options: { sampleIntervalMicros: number; windowMs: number; mappingFile: string },
-  ) {
-    this.main = new MainThread(line, pulse);
+  constructor({ line, pulse }: { line: Line; pulse: Pulse }, options: Omit<SidecarData, 'pulseMemory'>) {
+    this.main = new MainThread({ line, pulse }, options.doorClosedBecause);
     this.mappingFile = options.mappingFile;
     this.#pulse = pulse;
     const parts = { line, main: this.main, receiver: this.#receiver };

@@ -6,6 +6,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { MessageChannel, Worker } from 'node:worker_threads';
 import type { LabelTrack } from '../engine/engine.js';
+import { doorClosedBecause } from '../engine/main-thread-door.js';
 import { LoopprofError, messageOf } from '../errors.js';
 import type { Chunk } from '../recorder/chunk.js';
 import type { ContentionReading } from '../recorder/contentions.js';
@@ -16,6 +17,7 @@ import { Line } from './line.js';
 import {
   DRAIN,
   type MainQuestions,
+  type Reading,
   type SentCapture,
   type SentCaptured,
   type SentContentions,
@@ -27,7 +29,7 @@ import {
   type SentStalls,
   type SidecarData,
 } from './protocol.js';
-import { Pulse } from './pulse.js';
+import { monotonicMs, Pulse } from './pulse.js';
 import { Sender, type SentStacks } from './transfer.js';
 import type { AccessRequest } from '../config.js';
 import type { CaptureRequest } from '../profiles/profile.js';
@@ -36,6 +38,8 @@ import type { StallsReading } from '../profiles/sources.js';
 /** One profiler, as the sidecar needs it. */
 export interface SidecarContext {
   readonly sent: Omit<SentContext, 'contextId'>;
+  /** Told where its server listens, whenever it has begun to. */
+  onListening(address: string): void;
   facts(): SentFacts;
   document(name: string): object;
   capture(name: string, request: CaptureRequest): Promise<SentCaptured>;
@@ -64,6 +68,10 @@ const HEALTHY_AFTER_MS = 60_000;
 /** A sidecar that has not ticked for that long while the main thread turns is stuck. */
 const STUCK_AFTER_MS = 10_000;
 
+/** A replacement tries to listen after 0, 1, 2, 4 and 8 seconds. */
+const LISTEN_ATTEMPTS = 5;
+const LISTEN_AGAIN_MS = 500;
+
 /** How long an exit may wait for the sidecar, which takes a millisecond or two unless it is stuck. */
 const PARK_WITHIN_MS = 200;
 
@@ -76,6 +84,8 @@ interface Attached {
 
 export class Sidecar {
   readonly pulse = new Pulse();
+  /** Why it will not get into a blocked event loop, if so. */
+  readonly doorClosedBecause = doorClosedBecause();
   readonly #options: SidecarOptions;
   readonly #contexts = new Map<number, Attached>();
   readonly #labels: SentLabels[] = [];
@@ -84,11 +94,14 @@ export class Sidecar {
   #line: Line | undefined;
   #lastContextId = 0;
   #startedAtMs = 0;
+  #silent = false;
   #backoffMs = SHORTEST_BACKOFF_MS;
   #respawnTimer: NodeJS.Timeout | undefined;
   #retained: LabelTrack[] = [];
   #undisturbedDepth = 0;
   #insideDoor = false;
+  /** Whether the sidecar has come while it could not be let in. */
+  #knocked = false;
   #stopped = false;
 
   constructor(options: SidecarOptions) {
@@ -115,6 +128,7 @@ export class Sidecar {
       sampleIntervalMicros,
       windowMs,
       mappingFile,
+      doorClosedBecause: this.doorClosedBecause,
     };
     // No preloads of the host's: they would run twice, and may patch what the sidecar stands on.
     const worker = new Worker(WORKER_FILE, {
@@ -133,7 +147,7 @@ export class Sidecar {
       ended = true;
       this.#onEnd(worker, reason);
     };
-    worker.once('error', (error) => onEnd(messageOf(error)));
+    worker.on('error', (error) => onEnd(messageOf(error)));
     worker.once('exit', (code) => onEnd(`it ended with code ${code}`));
     mainProcess.removeListener('exit', this.#park).once('exit', this.#park);
     this.#worker = worker;
@@ -154,9 +168,20 @@ export class Sidecar {
     return worker ? worker.terminate().then(() => undefined) : Promise.resolve();
   }
 
+  /**
+   * Whether the sidecar has interrupted whatever runs. Then samples may be taken in and numbers read, but nothing of the host's
+   * may be called, nor anything begun that what was interrupted may be in the middle of.
+   */
+  get insideDoor(): boolean {
+    return this.#insideDoor;
+  }
+
   /** Called now and then while the event loop turns. */
   check(): void {
-    if (!this.#worker || this.pulse.sinceTickMs < STUCK_AFTER_MS) return;
+    const wasSilent = this.#silent;
+    this.#silent = this.pulse.sinceTickMs >= STUCK_AFTER_MS;
+    // After the whole process was stopped we may be the first to move.
+    if (!this.#worker || !this.#silent || !wasSilent) return;
     this.#onEnd(this.#worker, `it has not moved for ${STUCK_AFTER_MS / 1000} s`);
   }
 
@@ -189,15 +214,21 @@ export class Sidecar {
     }
   }
 
-  /** Serves a profiler's standalone server; resolves with the URL of its index page. */
-  async listen(contextId: number, httpAddr: string): Promise<string> {
+  /** Serves a profiler's standalone server. Rejects when it cannot; a worker that ends meanwhile leaves it to the next one. */
+  async listen(contextId: number, httpAddr: string): Promise<void> {
     const attached = this.#contexts.get(contextId);
     if (!this.#line || !attached) throw notRunning();
-    const question = { contextId, httpAddr };
-    const address = (await this.#line.ask('listen', question, { keepAlive: true })) as string;
-    // Whoever replaces this worker listens on the same port, whatever port was asked for.
-    attached.httpAddr = new URL(address).host;
-    return address;
+    attached.httpAddr = httpAddr;
+    try {
+      const question = { contextId, httpAddr };
+      const address = (await this.#line.ask('listen', question, { keepAlive: true })) as string;
+      // Whoever replaces this worker listens on the same port, whatever port was asked for.
+      attached.httpAddr = new URL(address).host;
+      attached.context.onListening(address);
+    } catch (error) {
+      if (this.#line) attached.httpAddr = undefined;
+      throw error;
+    }
   }
 
   /** Has a profile made in the sidecar. */
@@ -218,7 +249,9 @@ export class Sidecar {
   #sendAll(): void {
     try {
       const recorder = this.#options.session.recorder();
-      for (const chunk of recorder.chunks) this.sendChunk(chunk, recorder.startedMicros);
+      this.#undisturbed(() => {
+        for (const chunk of recorder.chunks) this.sendChunk(chunk, recorder.startedMicros);
+      });
     } catch {
       // Nothing is sampled: whoever asks for samples is told why.
     }
@@ -241,23 +274,22 @@ export class Sidecar {
       | 'blocks'
       | 'retainLabels'
       | 'releaseLabels'
-      | 'log'
     > = {
-      harvest: () => session.recorder().harvest(),
-      heap: ({ gc }) => this.#readHeap(gc),
-      document: ({ contextId, name }) => contextOf(contextId).document(name),
-      facts: ({ contextId }) => contextOf(contextId).facts(),
-      stack: () => this.#sendStacks(this.#insideDoor ? [stackBelow(this.#drain)] : []),
-      stalls: () => this.#readStalls(),
-      blocks: () => this.#readBlocks(),
+      harvest: reading(() => session.recorder().harvest()),
+      heap: reading(({ gc }) => this.#readHeap(gc)),
+      document: reading(({ contextId, name }) => contextOf(contextId).document(name)),
+      facts: reading(({ contextId }) => contextOf(contextId).facts()),
+      stack: reading(() => this.#sendStacks(this.#insideDoor ? [stackBelow(this.#drain)] : [])),
+      stalls: reading(() => this.#readStalls()),
+      blocks: reading(() => this.#readBlocks()),
       retainLabels: () => this.#retainLabels(),
       releaseLabels: () => this.#retained.pop()?.release(),
-      log: (entry) => this.#contexts.get(entry.contextId)?.context.log(entry),
     };
-    const inTurn: Answerers<'capture' | 'authorize'> = {
+    const inTurn: Answerers<'capture' | 'authorize' | 'log'> = {
       capture: ({ contextId, name, request }, signal) =>
         contextOf(contextId).capture(name, { ...request, signal }),
       authorize: ({ contextId, request }) => contextOf(contextId).authorize(request),
+      log: (entry) => this.#contexts.get(entry.contextId)?.context.log(entry),
     };
     return { atOnce, inTurn };
   }
@@ -316,8 +348,11 @@ export class Sidecar {
 
   /** Runs inside whatever callback blocks the event loop: the sidecar has interrupted it. */
   readonly #drain = (): void => {
-    // What it has interrupted may be ourselves; the sidecar knocks again.
-    if (this.#undisturbedDepth > 0) return;
+    this.pulse.enter();
+    if (this.#insideDoor) return;
+    // What it has interrupted may be ourselves.
+    this.#knocked = this.#undisturbedDepth > 0;
+    if (this.#knocked) return;
     this.#insideDoor = true;
     try {
       this.#line?.drain();
@@ -342,6 +377,7 @@ export class Sidecar {
       return work();
     } finally {
       this.#undisturbedDepth -= 1;
+      if (this.#knocked && this.#undisturbedDepth === 0) this.#drain();
     }
   }
 
@@ -350,6 +386,10 @@ export class Sidecar {
     this.#let();
     void worker.terminate();
     if (performance.now() - this.#startedAtMs > HEALTHY_AFTER_MS) this.#backoffMs = SHORTEST_BACKOFF_MS;
+    this.#replace(reason);
+  }
+
+  #replace(reason: string): void {
     this.#options.onTrouble(
       `the sidecar is replaced in ${this.#backoffMs / 1000} s: ${reason}. Until then profiles are made on the main thread, and nobody answers while the event loop is blocked.`,
     );
@@ -362,15 +402,31 @@ export class Sidecar {
     try {
       this.start();
     } catch (error) {
-      this.#options.onTrouble(`the sidecar could not be started again: ${messageOf(error)}`);
+      this.#replace(`it could not be started: ${messageOf(error)}`);
       return;
     }
     for (const [contextId, { httpAddr }] of this.#contexts) {
-      if (httpAddr === undefined) continue;
-      this.listen(contextId, httpAddr).catch((error: unknown) =>
-        this.#options.onTrouble(`the standalone server is gone: ${messageOf(error)}`),
-      );
+      if (httpAddr !== undefined) this.#listenAgain(contextId, { httpAddr, attempt: 1 });
     }
+  }
+
+  /** The worker before may still be ending, and hold the address. */
+  #listenAgain(contextId: number, { httpAddr, attempt }: { httpAddr: string; attempt: number }): void {
+    const line = this.#line;
+    this.listen(contextId, httpAddr).catch((error: unknown) => {
+      const attached = this.#contexts.get(contextId);
+      // The next worker, or nobody, is to listen.
+      if (this.#line !== line || !attached) return;
+      if (attempt === LISTEN_ATTEMPTS) {
+        this.#options.onTrouble(`the standalone server is gone: ${messageOf(error)}`);
+        return;
+      }
+      attached.httpAddr = httpAddr;
+      const again = (): void => {
+        if (this.#line === line) this.#listenAgain(contextId, { httpAddr, attempt: attempt + 1 });
+      };
+      setTimeout(again, LISTEN_AGAIN_MS * 2 ** attempt).unref();
+    });
   }
 
   /** Lets go of the worker and of all that hangs on it. */
@@ -389,6 +445,10 @@ type Answerers<Name extends keyof MainQuestions> = {
     signal: AbortSignal,
   ) => MainQuestions[Each]['answer'] | Promise<MainQuestions[Each]['answer']>;
 };
+
+function reading<Args, T>(read: (args: Args) => T): (args: Args) => Reading<T> {
+  return (args) => ({ readAtMs: monotonicMs(), value: read(args) });
+}
 
 const DEEPEST_STACK = 200;
 

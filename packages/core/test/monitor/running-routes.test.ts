@@ -22,7 +22,8 @@ function payerOf(
     charge: () => {},
     conclude: (owner) => (payer = owner),
   });
-  running.settle(seen, Infinity);
+  running.take(seen);
+  running.settle(Infinity);
   return payer;
 }
 
@@ -36,7 +37,8 @@ describe('RunningRoutes by labelled looks', () => {
     const running = new RunningRoutes();
     const paid = new Map<RouteOwner | undefined, number>();
     running.add({ startMs: 100, endMs: 180, durationMs: 80, charge: (owner, ms) => paid.set(owner, ms) });
-    running.settle(looks([105, A], [125, A], [145, A], [165, B]), Infinity);
+    running.take(looks([105, A], [125, A], [145, A], [165, B]));
+    running.settle(Infinity);
     expect([...paid]).toEqual([
       [A, 60],
       [B, 20],
@@ -46,9 +48,11 @@ describe('RunningRoutes by labelled looks', () => {
   it('remembers the looks of a harvest for what is reported after it', () => {
     const running = new RunningRoutes();
     const paid: (RouteOwner | undefined)[] = [];
-    running.settle(looks([105, A]), 200);
+    running.take(looks([105, A]));
+    running.settle(200);
     running.add({ startMs: 100, endMs: 110, durationMs: 10, charge: (owner) => paid.push(owner) });
-    running.settle(looks([305, B]), 400);
+    running.take(looks([305, B]));
+    running.settle(400);
     expect(paid).toEqual([A]);
   });
 
@@ -66,11 +70,14 @@ describe('RunningRoutes by labelled looks', () => {
     const running = new RunningRoutes();
     const paid: (RouteOwner | undefined)[] = [];
     running.add({ startMs: 100, endMs: 150, durationMs: 50, charge: (owner) => paid.push(owner) });
-    running.settle(looks([90, B]), 120);
+    running.take(looks([90, B]));
+    running.settle(120);
     expect(paid).toEqual([]);
-    running.settle(looks([125, A], [135, A]), 200);
+    running.take(looks([125, A], [135, A]));
+    running.settle(200);
     expect(paid).toEqual([A]);
-    running.settle(looks([225, B]), 300);
+    running.take(looks([225, B]));
+    running.settle(300);
     expect(paid).toEqual([A]);
   });
 });
@@ -101,6 +108,6 @@ it('charges every stretch exactly once, however many there are', () => {
   for (let n = 0; n < 25_000; n++) {
     running.add({ startMs: n, endMs: n + 0.5, durationMs: 0.5, charge: (_owner, ms) => (sum += ms) });
   }
-  running.settle([], Infinity);
+  running.settle(Infinity);
   expect(sum).toBe(12_500);
 });
