@@ -274,6 +274,11 @@ export class RequestMonitor implements RequestWatcher {
     tracked.req = undefined;
   }
 
+  /** Requests whose response is not over, oldest first. Times are monotonic. */
+  *inFlight(): Generator<{ readonly route: string; readonly startedAtMs: number }, void> {
+    for (const { route, startedAtMs } of this.#inFlight) yield { route: route ?? UNROUTED, startedAtMs };
+  }
+
   report(): RequestsReport {
     const nowMs = performance.now();
     const inFlight: InFlightRequest[] = [];

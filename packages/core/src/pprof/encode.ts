@@ -61,14 +61,21 @@ class ProfileBuilder {
   }
 
   encodeSamples(samples: readonly PprofSample[]): Uint8Array {
-    const sample = samples.map(({ stack, values, labels }): SampleInput => {
+    const sample = samples.map(({ stack, values, labels, numLabels }): SampleInput => {
       return {
         locationId: stack.map((frame) => this.#locationId(frame)),
         value: [...values],
-        label: Object.entries(labels ?? {}).map(([key, str]) => ({
-          key: this.#string(key),
-          str: this.#string(str),
-        })),
+        label: [
+          ...Object.entries(labels ?? {}).map(([key, str]) => ({
+            key: this.#string(key),
+            str: this.#string(str),
+          })),
+          ...Object.entries(numLabels ?? {}).map(([key, { value, unit }]) => ({
+            key: this.#string(key),
+            num: value,
+            numUnit: this.#string(unit),
+          })),
+        ],
       };
     });
     return encodePart({ sample });
