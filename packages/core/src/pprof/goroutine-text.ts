@@ -1,10 +1,9 @@
 import type { PprofFrame } from './profile-data.js';
 import { oneLine } from './text-stacks.js';
 
-/** One pending operation, as Go prints a goroutine. */
+/** Pending operations that differ in their number alone. */
 export interface GoroutineEntry {
-  readonly id: number;
-  /** What it waits for. */
+  /** What they wait for. */
   readonly state: string;
   readonly ageSeconds: number | undefined;
   readonly labels: Readonly<Record<string, string>>;
@@ -12,8 +11,11 @@ export interface GoroutineEntry {
   readonly stack: readonly PprofFrame[];
 }
 
-/** Go's text of all goroutines (`debug=2`): what a program prints when it panics. For people; pprof does not read it. */
-export function goroutineText({ id, state, ageSeconds, labels, stack }: GoroutineEntry): string {
+/**
+ * Go's text of all goroutines (`debug=2`): what a program prints when it panics. For people; pprof does not read it. Gives the
+ * text of one of the entry's operations by its number.
+ */
+export function goroutineText({ state, ageSeconds, labels, stack }: GoroutineEntry): (id: number) => string {
   const minutes = Math.floor((ageSeconds ?? 0) / 60);
   const pairs = Object.entries(labels).map(
     ([key, value]) => `${JSON.stringify(key)}: ${JSON.stringify(value)}`,
@@ -27,5 +29,6 @@ export function goroutineText({ id, state, ageSeconds, labels, stack }: Goroutin
     oneLine(`${name}(...)`),
     oneLine(`\t${file || '(native)'}:${line} +0x0`),
   ]);
-  return `${oneLine(`goroutine ${id} [${about.join(', ')}]:`)}\n${lines.join('\n')}\n\n`;
+  const rest = `${oneLine(`[${about.join(', ')}]:`)}\n${lines.join('\n')}\n\n`;
+  return (id) => `goroutine ${id} ${rest}`;
 }

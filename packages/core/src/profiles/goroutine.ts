@@ -12,7 +12,9 @@ import type { ProfileSources } from './sources.js';
 const AGES_SECONDS = [3600, 600, 60, 10, 1];
 
 /** A dump of all operations ends here; Go's own ends at 64 MB. */
-const MAX_DUMP_LENGTH = 16 * 1024 * 1024;
+const MAX_DUMP_BYTES = 16 * 1024 * 1024;
+
+const TEXTS_PER_PIECE = 64;
 
 /** The goroutine profile: Node's counterpart of goroutines, what is pending. */
 export function goroutineProfile(sources: ProfileSources): Profile {
@@ -96,24 +98,28 @@ function labelsOf({ kind, route }: Pending): Record<string, string> {
 }
 
 /** All of them one by one, as Go prints goroutines. */
-async function dump(sources: ProfileSources, breathe: Breathe): Promise<string> {
-  const ageRange = (seconds: number): number => Math.floor(seconds);
+async function dump(sources: ProfileSources, breathe: Breathe): Promise<Uint8Array> {
+  const ageRange = (seconds: number): number => Math.floor(seconds / 60) * 60;
   const pending = await readPending(sources, { breathe, ageRange });
   const shown = await sources.symbolizer.symbolize(
     pending.map(({ frames }) => frames),
     breathe,
   );
-  let text = '';
+  const pieces: Uint8Array[] = [];
+  let sizeBytes = 0;
   let id = 0;
-  for (const [index, each] of pending.entries()) {
-    const { kind, route, count, ageSeconds } = each;
+  for (const [index, { kind, route, count, ageSeconds }] of pending.entries()) {
     const labels = route === undefined ? {} : { route };
-    for (let nth = 0; nth < count; nth++) {
-      id += 1;
-      if (text.length > MAX_DUMP_LENGTH) break;
-      text += goroutineText({ id, state: kind, ageSeconds, labels, stack: shown[index] ?? [] });
-      if (nth % 64 === 0) await breathe();
+    const textOf = goroutineText({ state: kind, ageSeconds, labels, stack: shown[index] ?? [] });
+    for (let left = count; left > 0 && sizeBytes < MAX_DUMP_BYTES; left -= TEXTS_PER_PIECE) {
+      let text = '';
+      for (let nth = Math.min(left, TEXTS_PER_PIECE); nth > 0; nth--) text += textOf((id += 1));
+      const piece = Buffer.from(text);
+      pieces.push(piece);
+      sizeBytes += piece.length;
+      await breathe();
     }
   }
-  return text;
+  if (sizeBytes >= MAX_DUMP_BYTES) pieces.push(Buffer.from(`... the rest is left out\n`));
+  return Buffer.concat(pieces);
 }
