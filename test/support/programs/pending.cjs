@@ -9,7 +9,7 @@ const { tmpdir } = require('node:os');
 const { join } = require('node:path');
 const { createInterface } = require('node:readline');
 const { Worker } = require('node:worker_threads');
-const { Profiler } = require('@loopprof/core');
+const { measureWait, Profiler } = require('@loopprof/core');
 
 const profiler = new Profiler({ httpAddr: 'localhost:0', ...JSON.parse(process.argv[2] ?? '{}') });
 const timers = [];
@@ -64,7 +64,18 @@ async function settledAwait() {
   await new Promise((resolve) => setTimeout(resolve, 10));
 }
 
+let lock = Promise.resolve();
+async function waitForLock() {
+  const before = lock;
+  let release;
+  lock = new Promise((resolve) => (release = resolve));
+  await measureWait('lock', () => before);
+  setTimeout(release, 20);
+}
+
 const commands = {
+  lock: (count) => Promise.all(Array.from({ length: count }, waitForLock)),
+  wait: (durationMs) => new Promise((resolve) => setTimeout(resolve, durationMs)),
   reads: pendingReads,
   release: (count) => fs.writeSync(fifo, Buffer.alloc(count)),
   timers: pendingTimers,
