@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { startService, type Service } from '../support/child.js';
+import { fetchProfile } from '../support/fetch.js';
 import { describeWith } from '../support/tools.js';
 
 const PROFILES = [
@@ -22,10 +23,12 @@ describeWith('go', 'go tool pprof on what is pending', () => {
     service = await startService('pending.cjs', { args: [JSON.stringify(config)] });
     const lines = createInterface({ input: service.child.stdout as NodeJS.ReadableStream });
     const answers = lines[Symbol.asyncIterator]();
-    for (const command of ['timers 300', 'forget 3', 'sockets 5', 'lock 4', 'wait 1100']) {
+    for (const command of ['timers 300', 'forget 3', 'hold 4', 'sockets 5', 'lock 4', 'wait 1100']) {
       service.child.stdin?.write(`${command}\n`);
       expect(((await answers.next()) as { value: string }).value).toBe(`did ${command}`);
     }
+    // What is going to be collected is collected, so that two fetches find the same.
+    await fetchProfile(`${service.url}/goroutineleak?gc=1`);
   });
   afterAll(async () => {
     await service.stop();

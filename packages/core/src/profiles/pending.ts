@@ -50,8 +50,8 @@ export async function readPending(sources: ProfileSources, options: PendingOptio
   for (const { route, startedAtMs } of sources.monitor().requests.inFlight()) {
     groups.add({ kind: REQUEST, place: REQUEST, route, startedMs: startedAtMs }, () => framesOfKind(REQUEST));
   }
-  for (const { frames, startedMs, name } of sources.threads().workers()) {
-    groups.add({ kind: WORKER, place: name, startedMs }, () => frames);
+  for (const { frames, startedMs, name, own } of sources.threads().workers()) {
+    if (!own) groups.add({ kind: WORKER, place: name, startedMs }, () => frames);
   }
   return [...operations, ...groups.take()];
 }

@@ -1,7 +1,7 @@
 /** Watches libuv's thread pool from the event loop: what is handed to it, and what comes back. */
 import { executionAsyncResource } from 'node:async_hooks';
 import { randomBytes } from 'node:crypto';
-import { LoopWatch } from './loop-watch.js';
+import { LoopLooks } from './loop-looks.js';
 import type { PoolUse } from './operation-kinds.js';
 import { threadPoolSize, ThreadPoolQueue } from './thread-pool.js';
 
@@ -23,7 +23,7 @@ interface Undecided extends Submission {
 }
 
 export class PoolWatch {
-  readonly #loop = new LoopWatch();
+  readonly #loop = new LoopLooks();
   readonly #threads = threadPoolSize();
   /** Told of work that did not go to the pool after all. */
   readonly #onSync: (id: number) => void;

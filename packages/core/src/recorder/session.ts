@@ -59,6 +59,8 @@ export class RecorderSession {
       labels,
     });
     this.threads = new Threads(callSites);
+    // Costs nothing, and the sidecar is one of them.
+    this.threads.start();
     const reason = isLoopprofError(this.#engine) ? this.#engine : notStarted('The profiler is not running.');
     this.#recorder = this.#heapRecorder = reason;
     // A sampling signal that arrives while Node tears the isolate down can crash it.
@@ -73,7 +75,6 @@ export class RecorderSession {
   /** Starts what is wanted and does not run yet. Never throws: what cannot start gives its reason when it is asked for. */
   enable({ cpu, memory, mutex, goroutine }: Wanted): void {
     if (mutex) this.waits.start();
-    if (goroutine) this.threads.start();
     if (mutex || goroutine) this.operations.start();
     const engine = this.#engine;
     if (isLoopprofError(engine)) return;

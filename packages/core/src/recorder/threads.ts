@@ -14,6 +14,8 @@ export interface WorkerThread {
   /** Where it was created, leaf first. */
   readonly frames: readonly Frame[];
   readonly name: string;
+  /** Whether it is ours. */
+  readonly own: boolean;
   /** By the monotonic clock. */
   readonly startedMs: number;
 }
@@ -46,7 +48,6 @@ export class Threads {
   }
 
   start(): void {
-    unsubscribe(CHANNEL, this.#onWorker);
     subscribe(CHANNEL, this.#onWorker);
   }
 
@@ -60,6 +61,7 @@ export class Threads {
       frames,
       startedMs,
       name: nameOf(worker),
+      own: frames === OWN,
     }));
   }
 

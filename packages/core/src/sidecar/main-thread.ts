@@ -14,10 +14,20 @@ const PATIENCE_MS = 25;
 /** Between two knocks: the one before was let in while the main thread could not be disturbed. */
 const KNOCK_AGAIN_MS = 100;
 
+/** A loop that has turned within that time will come to what it was asked. */
+const TURNS_MS = 1000;
+
 const KNOCK = `globalThis[Symbol.for(${JSON.stringify(DRAIN)})]?.()`;
 
 /** How the main thread does not answer: blocked in JavaScript it lets us in, in native code it does not. */
 export type BlockedKind = 'javascript' | 'native';
+
+export interface MainAskOptions {
+  readonly deadlineMs: number;
+  /** What takes the main thread several turns: it gets more time as long as its event loop turns. */
+  readonly inTurns?: boolean;
+  readonly signal?: AbortSignal | undefined;
+}
 
 export class MainThread {
   readonly #line: Line;
@@ -42,16 +52,17 @@ export class MainThread {
     return this.#pulse.sinceBeatMs > LATE_MS;
   }
 
-  /** Asks what is answered at once. Rejects with LOOPPROF_LOOP_BLOCKED when nothing gets in within `deadlineMs`. */
+  /** Asks the main thread. Rejects with LOOPPROF_LOOP_BLOCKED when there is no answer within `deadlineMs`. */
   async ask<Name extends keyof MainQuestions>(
     name: Name,
     args: MainQuestions[Name]['args'],
-    { deadlineMs, signal }: { deadlineMs: number; signal?: AbortSignal | undefined },
+    { deadlineMs, inTurns, signal }: MainAskOptions,
   ): Promise<MainQuestions[Name]['answer']> {
     const askedAtMs = performance.now();
     this.#waiting += 1;
     try {
-      const answer = this.#line.ask(name, args, { signal, timeoutMs: deadlineMs });
+      const isAtIt = (): boolean => inTurns === true && this.#pulse.sinceBeatMs < TURNS_MS;
+      const answer = this.#line.ask(name, args, { signal, timeoutMs: deadlineMs, isAtIt });
       void this.#knockUntilAnswered();
       const value = (await answer) as MainQuestions[Name]['answer'];
       this.#letInAtMs = performance.now();

@@ -1,5 +1,5 @@
 /** Tells since when something that the event loop sees now may have happened. */
-export class LoopWatch {
+export class LoopLooks {
   #idleMs = performance.nodeTiming.idleTime;
   /** When the loop last saw all that had happened. */
   #sawAllMs = performance.now();
