@@ -41,7 +41,7 @@ describe('a stack', () => {
       Error.stackTraceLimit = 1;
       expect(caller().length).toBeGreaterThan(2);
       expect(theirs).not.toHaveBeenCalled();
-      expect(Error.prepareStackTrace).toBe(theirs);
+      expect(Object.getOwnPropertyDescriptor(Error, 'prepareStackTrace')?.value).toBe(theirs);
       expect(Error.stackTraceLimit).toBe(1);
     } finally {
       Error.stackTraceLimit = limit;
