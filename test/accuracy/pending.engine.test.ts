@@ -122,3 +122,45 @@ describe('what is pending', () => {
     expect(rows.filter(([maker]) => maker === 'settledAwait')).toEqual([]);
   });
 });
+
+describe('what is pending for requests', () => {
+  let service: Service;
+  beforeEach(async () => {
+    service = await startService('blocking.cjs');
+  });
+  afterEach(() => service.stop());
+
+  it('has the requests in flight with route and age, and the route that made an operation', async () => {
+    const url = `${service.url}/debug/pprof`;
+    const old = fetch(`${service.url}/wait/5000`);
+    const captured = fetchProfile(`${url}/goroutine?seconds=4`);
+    await sleep(BEGUN_MS);
+    const young = fetch(`${service.url}/wait/6000`);
+    await sleep(BEGUN_MS);
+    const all = await fetchProfile(`${url}/goroutine`);
+    const recent = await captured;
+    await Promise.all([old, young]);
+    const of = ({ samples }: ReadProfile, kind: string, route: string) =>
+      samples
+        .filter(({ labels }) => labels['kind'] === kind && labels['route'] === route)
+        .flatMap(({ values, numLabels }) =>
+          Array.from({ length: values[0] as number }, () => [1, numLabels['age']]),
+        );
+    const ages = of(all, 'request', '/wait/:ms').map(([, age]) => age);
+    expect(ages).toHaveLength(2);
+    expect(Math.max(...(ages as number[]))).toBe(1);
+    expect(of(recent, 'request', '/wait/:ms')).toEqual([[1, 1]]);
+    expect(of(recent, 'timer', '/wait/:ms')).toEqual([[1, 1]]);
+  });
+
+  it('is not observed any more when the client has given up', async () => {
+    const url = `${service.url}/debug/pprof`;
+    const observed = async () => (await fetchProfile(`${url}/goroutineleak`)).comments.length === 0;
+    const abort = new AbortController();
+    const given = fetch(`${url}/goroutine?seconds=60`, { signal: abort.signal }).catch(() => 'given up');
+    while (!(await observed())) await sleep(20);
+    abort.abort();
+    expect(await given).toBe('given up');
+    while (await observed()) await sleep(20);
+  });
+});

@@ -276,7 +276,10 @@ export class RequestMonitor implements RequestWatcher {
 
   /** Requests whose response is not over, oldest first. Times are monotonic. */
   *inFlight(): Generator<{ readonly route: string; readonly startedAtMs: number }, void> {
-    for (const { route, startedAtMs } of this.#inFlight) yield { route: route ?? UNROUTED, startedAtMs };
+    for (const { timing } of this.#inFlight) {
+      const { route = UNROUTED, startedAtMs } = timing;
+      yield { route, startedAtMs };
+    }
   }
 
   report(): RequestsReport {

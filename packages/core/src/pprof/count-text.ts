@@ -1,5 +1,5 @@
 import type { PprofSample, ProfileData } from './profile-data.js';
-import { oneLine, TextStacks } from './text-stacks.js';
+import { labelLine, oneLine, TextStacks } from './text-stacks.js';
 
 /**
  * Go's legacy text (`debug=1`) of profiles with one value, a count: goroutine, goroutineleak, threadcreate. pprof reads it back;
@@ -21,20 +21,4 @@ export function countText(name: string, data: ProfileData): string {
     ...data.comments.map((comment) => oneLine(`# ${comment}`)),
     '',
   ].join('\n');
-}
-
-function labelLine({ labels, numLabels }: PprofSample): string[] {
-  const all: [string, string][] = [
-    ...Object.entries(labels ?? {}),
-    ...Object.entries(numLabels ?? {}).map(
-      ([key, { value, unit }]) => [key, `${value} ${unit}`] as [string, string],
-    ),
-  ];
-  if (all.length === 0) return [];
-  all.sort(([a], [b]) => (a < b ? -1 : 1));
-  return [
-    oneLine(
-      `# labels: {${all.map((pair) => pair.map((text) => JSON.stringify(text)).join(':')).join(', ')}}`,
-    ),
-  ];
 }
