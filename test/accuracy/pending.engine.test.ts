@@ -39,6 +39,23 @@ describe('what is pending', () => {
     return counts;
   }
 
+  it('has nothing of Node hooked into except while somebody captures', async () => {
+    await start();
+    const isHooked = async (): Promise<boolean> => {
+      service.child.stdin?.write('hooked 0\n');
+      return ((await answers.next()) as { value: string }).value === 'did hooked 0: true';
+    };
+    await fetchProfile(`${service.url}/goroutine`);
+    expect(await isHooked()).toBe(false);
+    const captures = ['goroutine', 'goroutineleak', 'mutex'].map((name) =>
+      fetchProfile(`${service.url}/${name}?seconds=3`),
+    );
+    await sleep(BEGUN_MS);
+    expect(await isHooked()).toBe(true);
+    await Promise.all(captures);
+    expect(await isHooked()).toBe(false);
+  });
+
   it('is counted by kind, at no cost and exactly', async () => {
     await start();
     const before = await fetchProfile(`${service.url}/goroutine`);
@@ -98,6 +115,18 @@ describe('what is pending', () => {
     const timers = byMaker(profile, 'timer');
     expect((timers['pendingTimers'] ?? 0) + (timers['(timer)'] ?? 0)).toBe(4000);
     expect((timers['pendingTimers'] ?? 0) / 4000).toBeGreaterThan(0.85);
+  });
+
+  it('is bounded in what is answered for a hundred thousand operations', async () => {
+    await start({ asyncSampleRate: 1 });
+    await tell('timers 100000');
+    const profile = await fetchProfile(`${service.url}/goroutine`);
+    expect(byMaker(profile, 'timer')).toEqual({ pendingTimers: 100_000 });
+    expect(profile.samples.length).toBeLessThan(50);
+    const dump = await (await fetch(`${service.url}/goroutine?debug=2`)).text();
+    expect(dump.length).toBeLessThan(5 * 1024 * 1024);
+    expect(dump.match(/^goroutine \d+ \[timer\]:$/gm)?.length).toBeGreaterThan(5000);
+    expect(dump).toMatch(/the rest is left out\n$/);
   });
 
   it('leaks when nobody can settle it any more: shown with the line that waits', async () => {

@@ -73,7 +73,11 @@ async function waitForLock() {
   setTimeout(release, 20);
 }
 
+const { wait } = Atomics;
+
 const commands = {
+  // Node marks promises only while somebody is told of them.
+  hooked: () => Object.getOwnPropertySymbols(Promise.resolve()).length > 0 || Atomics.wait !== wait,
   lock: (count) => Promise.all(Array.from({ length: count }, waitForLock)),
   wait: (durationMs) => new Promise((resolve) => setTimeout(resolve, durationMs)),
   reads: pendingReads,
@@ -92,7 +96,7 @@ profiler.start().then(() => {
   console.log(profiler.address);
   createInterface({ input: process.stdin }).on('line', async (line) => {
     const [name, count] = line.split(' ');
-    await commands[name](Number(count));
-    console.log(`did ${line}`);
+    const result = await commands[name](Number(count));
+    console.log(`did ${line}${typeof result === 'boolean' ? `: ${result}` : ''}`);
   });
 });

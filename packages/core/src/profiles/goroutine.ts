@@ -11,8 +11,8 @@ import type { ProfileSources } from './sources.js';
 /** Lower ends of the ranges of ages that are told apart. */
 const AGES_SECONDS = [3600, 600, 60, 10, 1];
 
-/** A dump of all operations ends here; Go's own ends at 64 MB. */
-const MAX_DUMP_BYTES = 16 * 1024 * 1024;
+/** A dump of all operations ends here: more would have to be handed on in one piece that holds up the loop. Go's ends at 64 MB. */
+const MAX_DUMP_BYTES = 4 * 1024 * 1024;
 
 const TEXTS_PER_PIECE = 64;
 
