@@ -110,6 +110,15 @@ const ok200: Row[] = [
   ok('heap?debug=1&gc=1', HEAP_TEXT, { contentType: TEXT }),
   binary('heap?debug=nonsense', 'heap'),
   binary('heap?unknown=1', 'heap'),
+  ...['goroutine', 'goroutineleak', 'threadcreate'].flatMap((name) => [
+    binary(name, name),
+    ok(`${name}?debug=1`, new RegExp(`^${name} profile: total \\d+\n`), { contentType: TEXT }),
+  ]),
+  binary('goroutine?seconds=1', 'goroutine-delta'),
+  ok('goroutine?debug=2', /^goroutine 1 \[[\w-]+[^\n]*\]:\n[^\n]+\n\t/, { contentType: TEXT }),
+  binary('mutex', 'mutex'),
+  binary('mutex?seconds=1', 'mutex-delta'),
+  ok('mutex?debug=1', /^--- mutex:\ncycles\/second=1000000000\nsampling period=1\n/, { contentType: TEXT }),
   binary('profile?seconds=1', 'profile'),
   binary('cpu?seconds=1', 'profile'),
   binary('profile?seconds=1&debug=1', 'profile'),
@@ -314,6 +323,12 @@ describe('a window of the past', () => {
 describe.each([
   { field: 'enableCPU', off: ['profile', 'cpu', 'profile?seconds=1', 'profile?seconds=abc'], on: 'heap' },
   { field: 'enableMemory', off: ['heap', 'heap?debug=1', 'heap?seconds=1'], on: 'profile?seconds=1' },
+  { field: 'enableMutex', off: ['mutex', 'mutex?debug=1', 'mutex?seconds=1'], on: 'heap' },
+  {
+    field: 'enableGoroutine',
+    off: ['goroutine', 'goroutine?debug=2', 'goroutineleak', 'threadcreate'],
+    on: 'mutex',
+  },
 ])('$field: false', ({ field, off, on }) => {
   const reduced = new Profiler({ httpAddr: 'localhost:0', [field]: false });
   beforeAll(() => reduced.start());

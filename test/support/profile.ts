@@ -14,6 +14,7 @@ export interface ReadSample {
   stack: ReadFrame[];
   values: number[];
   labels: Record<string, string>;
+  numLabels: Record<string, number>;
 }
 
 export interface ReadProfile {
@@ -61,7 +62,12 @@ export function readProfile(bytes: Uint8Array): ReadProfile {
     samples: proto.sample.map((sample) => ({
       stack: sample.locationId.map((id) => frames.get(Number(id)) as ReadFrame),
       values: sample.value.map((value) => Number(BigInt.asIntN(64, BigInt(value)))),
-      labels: Object.fromEntries(sample.label.map(({ key, str }) => [text(key), text(str)])),
+      labels: Object.fromEntries(
+        sample.label.filter(({ numUnit }) => !numUnit).map(({ key, str }) => [text(key), text(str)]),
+      ),
+      numLabels: Object.fromEntries(
+        sample.label.filter(({ numUnit }) => numUnit).map(({ key, num }) => [text(key), Number(num)]),
+      ),
     })),
   };
 }

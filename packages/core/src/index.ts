@@ -12,7 +12,7 @@ export type { LoopprofErrorCode } from './errors.js';
 export type { Logger } from './logger.js';
 export { pathBelow, pathOf } from './http/node-server.js';
 export { answerPprof, servePprof } from './serve.js';
-export { withLabels } from './shared.js';
+export { measureWait, withLabels } from './shared.js';
 export { getRequestTiming, setRequestRoute } from './monitor/request-timing.js';
 export type { RuntimeMetrics } from './monitor/runtime.js';
 export type { RequestTiming, RouteAtEnd } from './monitor/request-timing.js';

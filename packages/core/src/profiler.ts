@@ -67,6 +67,10 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
     blocked: () => null,
     monitor: () => this.#thread().monitor,
     settledMonitor: () => this.#settledMonitor(),
+    operations: () => this.#thread().session.operations,
+    waits: () => this.#thread().session.waits,
+    threads: () => this.#thread().session.threads,
+    leakAgeMs: () => this.#running().leakAgeMs,
     symbolizer: new Symbolizer(),
     mappingFile: mainProcess.argv[1] ?? mainProcess.execPath,
   });
@@ -271,6 +275,8 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
       memorySampleBytes: config.memorySampleBytes,
       windowMs: config.windowMs,
       labels: config.labels,
+      mutexProfileFraction: config.mutexProfileFraction,
+      asyncSampleRate: config.asyncSampleRate,
       maxSeries: config.maxSeries,
       serverTiming: config.serverTiming,
       stallThresholdMs: config.stallThresholdMs,
@@ -289,7 +295,12 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
     } else this.#warnAboutDifferences(options, lease.thread.options);
     this.#watchSlowRequests();
     this.#watchStalls();
-    session.enable({ cpu: config.enableCPU, memory: config.enableMemory });
+    session.enable({
+      cpu: config.enableCPU,
+      memory: config.enableMemory,
+      mutex: config.enableMutex,
+      goroutine: config.enableGoroutine,
+    });
     this.#contextId = sidecar?.attach(this.#sidecarContext(config));
     for (const problem of this.#problems())
       this.#logger.error({ err: problem }, `loopprof: ${problem.message}`);

@@ -12,6 +12,7 @@ it('exports these names and no other', () => {
      "getProfiler",
      "getRequestTiming",
      "isLoopprofError",
+     "measureWait",
      "pathBelow",
      "pathOf",
      "servePprof",

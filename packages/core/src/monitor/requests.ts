@@ -274,6 +274,14 @@ export class RequestMonitor implements RequestWatcher {
     tracked.req = undefined;
   }
 
+  /** Requests whose response is not over, oldest first. Times are monotonic. */
+  *inFlight(): Generator<{ readonly route: string; readonly startedAtMs: number }, void> {
+    for (const { timing } of this.#inFlight) {
+      const { route = UNROUTED, startedAtMs } = timing;
+      yield { route, startedAtMs };
+    }
+  }
+
   report(): RequestsReport {
     const nowMs = performance.now();
     const inFlight: InFlightRequest[] = [];

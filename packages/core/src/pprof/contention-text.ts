@@ -1,5 +1,5 @@
 import type { ProfileData } from './profile-data.js';
-import { oneLine, TextStacks } from './text-stacks.js';
+import { labelLine, oneLine, TextStacks } from './text-stacks.js';
 
 /**
  * Go's legacy text (`debug=1`) of the block and mutex profiles, which pprof reads back: `title` is `contention` or `mutex`. One
@@ -13,9 +13,10 @@ export function contentionText(data: ProfileData, title: 'contention' | 'mutex')
     `--- ${title}:`,
     'cycles/second=1000000000',
     ...(title === 'mutex' ? ['sampling period=1'] : []),
-    ...sorted.flatMap(({ stack, values }) => {
-      const [count, delayNanos] = values as [number, number];
-      return [`${delayNanos} ${count} @ ${stacks.addresses(stack)}`, ...stacks.legend(stack), ''];
+    ...sorted.flatMap((sample) => {
+      const [count, delayNanos] = sample.values as [number, number];
+      const record = `${delayNanos} ${count} @ ${stacks.addresses(sample.stack)}`;
+      return [record, ...labelLine(sample), ...stacks.legend(sample.stack), ''];
     }),
     ...data.comments.map((comment) => oneLine(`# ${comment}`)),
     '',

@@ -14,7 +14,7 @@ export function diffProfiles(before: ProfileData, after: ProfileData): ProfileDa
   };
   const sums = new Map<string, { sample: PprofSample; values: number[] }>();
   const add = (sample: PprofSample, sign: 1 | -1): void => {
-    const key = `${sample.stack.map(keyOf).join('\0')}\0\0${JSON.stringify(sample.labels ?? {})}`;
+    const key = `${sample.stack.map(keyOf).join('\0')}\0\0${JSON.stringify([sample.labels, sample.numLabels])}`;
     const sum = sums.get(key) ?? { sample, values: sample.values.map(() => 0) };
     sums.set(key, sum);
     sample.values.forEach((value, index) => (sum.values[index]! += sign * value));

@@ -1,5 +1,5 @@
 import { promisify } from 'node:util';
-import { constants, gzip } from 'node:zlib';
+import { constants, gzip, gzipSync } from 'node:zlib';
 import {
   emptyTableToken,
   Profile,
@@ -11,8 +11,12 @@ import {
 } from 'pprof-format';
 import { ADDRESS_LIMIT, ADDRESS_START, addressOf, frameKey } from './addresses.js';
 import type { PprofFrame, PprofSample, ProfileData, ValueType } from './profile-data.js';
+import { within } from './within.js';
 
 const gzipAsync = promisify(gzip);
+
+/** How long a thread of libuv's pool is waited for. */
+const POOL_PATIENCE_MS = 500;
 
 /** Samples converted between two breaths. */
 const SAMPLES_PER_PIECE = 16;
@@ -35,7 +39,13 @@ export async function encodeProfile(
     pieces.push(piece);
     await breathe();
   }
-  return gzipAsync(Buffer.concat(pieces), { level: constants.Z_BEST_SPEED });
+  return compress(Buffer.concat(pieces));
+}
+
+/** Off the event loop, unless the threads that do it are all taken: that profiles must be able to show. */
+async function compress(bytes: Uint8Array): Promise<Uint8Array> {
+  const options = { level: constants.Z_BEST_SPEED };
+  return (await within(POOL_PATIENCE_MS, gzipAsync(bytes, options))) ?? gzipSync(bytes, options);
 }
 
 /** A part without a string table of its own, which would begin with the empty string once more. */
@@ -61,14 +71,21 @@ class ProfileBuilder {
   }
 
   encodeSamples(samples: readonly PprofSample[]): Uint8Array {
-    const sample = samples.map(({ stack, values, labels }): SampleInput => {
+    const sample = samples.map(({ stack, values, labels, numLabels }): SampleInput => {
       return {
         locationId: stack.map((frame) => this.#locationId(frame)),
         value: [...values],
-        label: Object.entries(labels ?? {}).map(([key, str]) => ({
-          key: this.#string(key),
-          str: this.#string(str),
-        })),
+        label: [
+          ...Object.entries(labels ?? {}).map(([key, str]) => ({
+            key: this.#string(key),
+            str: this.#string(str),
+          })),
+          ...Object.entries(numLabels ?? {}).map(([key, { value, unit }]) => ({
+            key: this.#string(key),
+            num: value,
+            numUnit: this.#string(unit),
+          })),
+        ],
       };
     });
     return encodePart({ sample });

@@ -11,12 +11,21 @@ export interface ValueType {
   readonly unit: string;
 }
 
+export interface NumLabel {
+  /** An integer. */
+  readonly value: number;
+  /** `seconds`, `bytes` …, as pprof knows them. */
+  readonly unit: string;
+}
+
 export interface PprofSample {
   /** Leaf first. */
   readonly stack: readonly PprofFrame[];
   /** One per sample type, integers. */
   readonly values: readonly number[];
   readonly labels?: Readonly<Record<string, string>>;
+  /** Labels that are numbers: pprof selects ranges of them, stores drop them instead of making a series of each value. */
+  readonly numLabels?: Readonly<Record<string, NumLabel>>;
 }
 
 /** Stacks with values: what a profile is before it is encoded. */

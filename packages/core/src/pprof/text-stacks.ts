@@ -1,5 +1,5 @@
 import { addressOf, frameKey } from './addresses.js';
-import type { PprofFrame } from './profile-data.js';
+import type { PprofFrame, PprofSample } from './profile-data.js';
 
 /** TextStacks writes the stacks of one profile the way Go's legacy text formats have them. */
 export class TextStacks {
@@ -35,4 +35,21 @@ export class TextStacks {
 /** Names of functions and files may hold line breaks, behind which anything could stand that looks like a record. */
 export function oneLine(text: string): string {
   return text.replace(/[\r\n\u2028\u2029]+/g, ' ');
+}
+
+/** The line below a record that has its labels, a comment to pprof; none if it has no labels. */
+export function labelLine({ labels, numLabels }: PprofSample): string[] {
+  const all: [string, string][] = [
+    ...Object.entries(labels ?? {}),
+    ...Object.entries(numLabels ?? {}).map(
+      ([key, { value, unit }]) => [key, `${value} ${unit}`] as [string, string],
+    ),
+  ];
+  if (all.length === 0) return [];
+  all.sort(([a], [b]) => (a < b ? -1 : 1));
+  return [
+    oneLine(
+      `# labels: {${all.map((pair) => pair.map((text) => JSON.stringify(text)).join(':')).join(', ')}}`,
+    ),
+  ];
 }

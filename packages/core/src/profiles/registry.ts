@@ -2,8 +2,12 @@ import { blockProfile } from './block.js';
 import { cpuProfile } from './cpu.js';
 import { counterDocuments } from './counters.js';
 import type { JsonDocument } from './document.js';
+import { goroutineLeakProfile } from './goroutine-leak.js';
+import { goroutineProfile } from './goroutine.js';
 import { heapProfile } from './heap.js';
+import { mutexProfile } from './mutex.js';
 import type { Profile } from './profile.js';
+import { threadCreateProfile } from './thread-create.js';
 import type { ProfileSources } from './sources.js';
 import { stackDocument } from './stack.js';
 import { stallsDocument } from './stalls.js';
@@ -41,7 +45,15 @@ export function factsOf<T extends Profile | JsonDocument>(entry: T): Omit<T, 'ca
 
 export function createRegistry(sources: ProfileSources): ProfileRegistry {
   return new ProfileRegistry(
-    [blockProfile(sources), cpuProfile(sources), heapProfile(sources)],
+    [
+      blockProfile(sources),
+      cpuProfile(sources),
+      goroutineProfile(sources),
+      goroutineLeakProfile(sources),
+      heapProfile(sources),
+      mutexProfile(sources),
+      threadCreateProfile(sources),
+    ],
     [...counterDocuments(sources), stallsDocument(sources), stackDocument(sources)],
   );
 }

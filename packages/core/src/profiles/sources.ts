@@ -2,8 +2,11 @@ import type { Monitor } from '../monitor/monitor.js';
 import type { ContentionReading } from '../recorder/contentions.js';
 import type { Frame } from '../recorder/frames.js';
 import type { HeapSource } from '../recorder/heap-recorder.js';
+import type { Operations } from '../recorder/operations.js';
 import type { SampleSource } from '../recorder/sample-store.js';
 import type { Backlog, Stall } from '../recorder/stalls.js';
+import type { Threads } from '../recorder/threads.js';
+import type { Waits } from '../recorder/waits.js';
 import type { Symbolizer } from '../symbols/symbolizer.js';
 
 /** How the event loop is blocked at this moment. */
@@ -47,6 +50,11 @@ export interface ProfileSources {
   monitor(): Monitor;
   /** The same, after what was sampled up to now has told which routes ran. */
   settledMonitor(): Monitor;
+  operations(): Operations;
+  waits(): Waits;
+  threads(): Threads;
+  /** Age from which on a pending operation counts as leaked. */
+  leakAgeMs(): number;
   readonly symbolizer: Symbolizer;
   /** Stands for the program in pprof's header. */
   readonly mappingFile: string;

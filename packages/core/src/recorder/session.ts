@@ -4,9 +4,13 @@ import { selectEngine, type EngineName } from '../engine/select.js';
 import { isLoopprofError, LoopprofError, messageOf } from '../errors.js';
 import { mainProcess } from '../realm.js';
 import { summarize, type HarvestSummary } from './harvest-summary.js';
+import { CallSites } from './call-sites.js';
 import { HeapRecorder } from './heap-recorder.js';
 import { LabelSets } from './label-sets.js';
+import { Operations } from './operations.js';
 import { Recorder } from './recorder.js';
+import { Threads } from './threads.js';
+import { Waits } from './waits.js';
 
 /** What the first profiler of a thread decides for all. */
 export interface SessionOptions {
@@ -15,6 +19,16 @@ export interface SessionOptions {
   memorySampleBytes: number;
   windowMs: number;
   labels: boolean | 'auto';
+  mutexProfileFraction: number;
+  asyncSampleRate: number;
+}
+
+/** What a profiler wants to run. */
+export interface Wanted {
+  cpu: boolean;
+  memory: boolean;
+  mutex: boolean;
+  goroutine: boolean;
 }
 
 export class RecorderSession {
@@ -23,6 +37,9 @@ export class RecorderSession {
   onFailure: (error: LoopprofError) => void = () => {};
   /** Told of every harvest. */
   onHarvest: (summary: HarvestSummary) => void = () => {};
+  readonly waits: Waits;
+  readonly operations: Operations;
+  readonly threads: Threads;
   readonly #engine: Engine | LoopprofError;
   #recorder: Recorder | LoopprofError;
   #heapRecorder: HeapRecorder | LoopprofError;
@@ -32,6 +49,18 @@ export class RecorderSession {
   constructor(options: SessionOptions) {
     this.options = options;
     this.#engine = attempt(() => selectEngine(options.engine));
+    const callSites = new CallSites();
+    const labels = (): LabelTrack | undefined => this.labels;
+    this.waits = new Waits({ fraction: options.mutexProfileFraction, callSites, labels });
+    this.operations = new Operations({
+      sampleRate: options.asyncSampleRate,
+      callSites,
+      waits: this.waits,
+      labels,
+    });
+    this.threads = new Threads(callSites);
+    // Costs nothing, and the sidecar is one of them.
+    this.threads.start();
     const reason = isLoopprofError(this.#engine) ? this.#engine : notStarted('The profiler is not running.');
     this.#recorder = this.#heapRecorder = reason;
     // A sampling signal that arrives while Node tears the isolate down can crash it.
@@ -44,7 +73,9 @@ export class RecorderSession {
   }
 
   /** Starts what is wanted and does not run yet. Never throws: what cannot start gives its reason when it is asked for. */
-  enable({ cpu, memory }: { cpu: boolean; memory: boolean }): void {
+  enable({ cpu, memory, mutex, goroutine }: Wanted): void {
+    if (mutex) this.waits.start();
+    if (mutex || goroutine) this.operations.start();
     const engine = this.#engine;
     if (isLoopprofError(engine)) return;
     if (cpu && isLoopprofError(this.#recorder)) {
@@ -110,6 +141,9 @@ export class RecorderSession {
 
   stop(): void {
     mainProcess.removeListener('exit', this.#onExit);
+    this.operations.stop();
+    this.threads.stop();
+    this.waits.stop();
     for (const part of [this.#recorder, this.#heapRecorder]) {
       if (isLoopprofError(part)) continue;
       const failure = attempt(() => part.stop());

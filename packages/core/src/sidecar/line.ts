@@ -17,9 +17,13 @@ export interface AskOptions {
   readonly signal?: AbortSignal | undefined;
   /** Rejects with LOOPPROF_LOOP_BLOCKED after that time. */
   readonly timeoutMs?: number;
+  /** Asked when that time is over: whether the other side is still at it, and shall have some more. */
+  readonly isAtIt?: () => boolean;
   /** Keeps this thread alive until the answer is there. */
   readonly keepAlive?: boolean;
 }
+
+const LOOK_AGAIN_MS = 100;
 
 interface Question {
   readonly kind: 'question';
@@ -64,7 +68,8 @@ export class Line {
   }
 
   /** Asks the other side; rejects with its error. */
-  ask(name: string, args: unknown, { signal, timeoutMs, keepAlive }: AskOptions = {}): Promise<unknown> {
+  ask(name: string, args: unknown, options: AskOptions = {}): Promise<unknown> {
+    const { signal, timeoutMs, isAtIt, keepAlive } = options;
     if (this.#closed) return Promise.reject(this.#closed);
     if (signal?.aborted) return Promise.reject(aborted());
     const id = ++this.#lastId;
@@ -74,8 +79,14 @@ export class Line {
         this.#post({ kind: 'given up', id });
       };
       const onAbort = (): void => giveUp(aborted());
-      const timer = timeoutMs === undefined ? undefined : setTimeout(() => giveUp(loopBlocked()), timeoutMs);
-      timer?.unref();
+      let timer: NodeJS.Timeout | undefined;
+      const giveUpAfter = (timeMs: number): void => {
+        timer = setTimeout(() => {
+          if (isAtIt?.()) giveUpAfter(LOOK_AGAIN_MS);
+          else giveUp(loopBlocked());
+        }, timeMs).unref();
+      };
+      if (timeoutMs !== undefined) giveUpAfter(timeoutMs);
       if (keepAlive && ++this.#keepingAlive === 1) this.#port.ref();
       const settle = (): void => {
         if (keepAlive && --this.#keepingAlive === 0) this.#port.unref();

@@ -15,6 +15,9 @@ const PATIENCE_MS = 25;
 /** A knock that has not been taken in waits behind native code, and is taken in after it; that it got lost is a mere precaution. */
 const KNOCK_LOST_MS = 10_000;
 
+/** A loop that has turned within that time will come to what it was asked. */
+const TURNS_MS = 1000;
+
 const KNOCK = `globalThis[Symbol.for(${JSON.stringify(DRAIN)})]?.()`;
 
 /**
@@ -43,6 +46,8 @@ export type BlockedKind = 'javascript' | 'native' | 'unknown';
 
 interface Patience {
   readonly deadlineMs: number;
+  /** What takes the main thread several turns: it gets more time as long as its event loop turns. */
+  readonly inTurns?: boolean;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -81,7 +86,7 @@ export class MainThread {
     return this.#pulse.sinceBeatMs > LATE_MS;
   }
 
-  /** Asks what is answered at once. Rejects with LOOPPROF_LOOP_BLOCKED when nothing gets in within `deadlineMs`. */
+  /** Asks the main thread. Rejects with LOOPPROF_LOOP_BLOCKED when there is no answer within `deadlineMs`. */
   async ask<Name extends keyof MainQuestions>(
     name: Name,
     args: MainQuestions[Name]['args'],
@@ -89,10 +94,11 @@ export class MainThread {
   ): Promise<Asked<Name>> {
     this.#waiting += 1;
     try {
-      const { deadlineMs: timeoutMs, signal } = patience;
+      const { deadlineMs: timeoutMs, inTurns, signal } = patience;
+      const isAtIt = (): boolean => inTurns === true && this.#pulse.sinceBeatMs < TURNS_MS;
       const answer = Object.hasOwn(READINGS, name)
         ? within(this.#read(name, args), patience)
-        : this.#line.ask(name, args, { timeoutMs, signal });
+        : this.#line.ask(name, args, { timeoutMs, signal, isAtIt });
       if (this.late) void this.#knock();
       void this.#watch();
       const value = (await answer) as Asked<Name>;

@@ -161,7 +161,8 @@ export class RemoteContext {
         const waitMs = window ? window.toMicros / 1000 - Date.now() : deltaMs;
         const question = { contextId: this.contextId, name: facts.name, request };
         const deadlineMs = Math.max(0, waitMs) + CAPTURE_GRACE_MS;
-        const captured = await this.#parts.main.ask('capture', question, { deadlineMs, signal });
+        const options = { deadlineMs, signal, inTurns: true };
+        const captured = await this.#parts.main.ask('capture', question, options);
         return captured satisfies SentCaptured;
       },
     };

@@ -1,6 +1,5 @@
 /** What profiles are made from, on the sidecar's side. */
 import { LoopprofError } from '../errors.js';
-import type { Monitor } from '../monitor/monitor.js';
 import type { BlockedState, ProfileSources, StallsReading } from '../profiles/sources.js';
 import type { ContentionReading } from '../recorder/contentions.js';
 import type { Frame } from '../recorder/frames.js';
@@ -107,11 +106,27 @@ export class RemoteSources implements ProfileSources {
     return { kind, since: new Date(Date.now() - forMs).toISOString(), forMs, method, route };
   }
 
-  monitor(): Monitor {
-    throw new LoopprofError('LOOPPROF_INTERNAL', 'The counters are on the main thread.');
+  monitor(): never {
+    throw new LoopprofError('LOOPPROF_INTERNAL', 'What is counted is counted on the main thread.');
   }
 
-  settledMonitor(): Monitor {
+  settledMonitor(): never {
+    return this.monitor();
+  }
+
+  operations(): never {
+    return this.monitor();
+  }
+
+  waits(): never {
+    return this.monitor();
+  }
+
+  threads(): never {
+    return this.monitor();
+  }
+
+  leakAgeMs(): never {
     return this.monitor();
   }
 }

@@ -1,6 +1,7 @@
 import { basename, isAbsolute } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { PprofFrame } from '../pprof/profile-data.js';
+import { within } from '../pprof/within.js';
 import {
   parseSourceMap,
   readSourceMap,
@@ -19,6 +20,9 @@ export interface EngineFrame {
 
 /** In a busy event loop every step of a read takes a turn, so scripts are not read one after another. */
 const READ_AT_ONCE = 128;
+
+/** While all threads of libuv's pool are taken nothing can be read: then positions are shown as they run, until the next time. */
+const POOL_PATIENCE_MS = 1000;
 
 /** Scripts whose lack of a map is remembered. */
 const MAX_UNMAPPED = 10_000;
@@ -45,21 +49,24 @@ export class Symbolizer {
       await breathe();
     }
     const scripts = [...newFrames];
+    const unmapped = new Map<EngineFrame, PprofFrame>();
+    let patienceMs = POOL_PATIENCE_MS;
     for (let start = 0; start < scripts.length; start += READ_AT_ONCE) {
       const batch = scripts.slice(start, start + READ_AT_ONCE);
-      const texts = await Promise.all(batch.map(([file]) => this.#readMap(file)));
+      const texts = await within(patienceMs, Promise.all(batch.map(([file]) => this.#readMap(file))));
+      if (!texts) patienceMs = 1;
       for (const [index, [file, frames]] of batch.entries()) {
-        const text = texts[index];
+        const text = texts?.[index];
         const originalOf = text === undefined ? undefined : parseSourceMap(text);
         for (const frame of frames) {
-          this.#shown.set(frame, shownFrame(frame, file, originalOf));
+          (texts ? this.#shown : unmapped).set(frame, shownFrame(frame, file, originalOf));
           await breathe();
         }
       }
     }
     const shown: PprofFrame[][] = [];
     for (const stack of stacks) {
-      shown.push(stack.map((frame) => this.#shown.get(frame) as PprofFrame));
+      shown.push(stack.map((frame) => (this.#shown.get(frame) ?? unmapped.get(frame)) as PprofFrame));
       await breathe();
     }
     return shown;

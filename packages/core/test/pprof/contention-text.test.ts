@@ -57,6 +57,14 @@ describe("Go's contention text", () => {
     ]);
   });
 
+  it('has the labels of a record below it', () => {
+    const labels = { route: '/a', resource: 'lock' };
+    const lines = text([{ stack: [main], values: [1, 2], labels }]);
+    expect(lines[lines.findIndex((line) => line.startsWith('2 1 @')) + 1]).toBe(
+      '# labels: {"resource":"lock", "route":"/a"}',
+    );
+  });
+
   it.each(['function name', 'file name', 'note'])(
     'keeps a line break in a %s from becoming a record',
     (where) => {

@@ -1,0 +1,78 @@
+import { countText } from '../pprof/count-text.js';
+import { diffProfiles } from '../pprof/diff.js';
+import { encodeProfile } from '../pprof/encode.js';
+import type { PprofSample, ProfileData } from '../pprof/profile-data.js';
+import { abortableSleep } from './abortable-sleep.js';
+import { createPacer, type Breathe } from './pacer.js';
+import type { Capture, CaptureRequest, Profile } from './profile.js';
+import type { ProfileSources } from './sources.js';
+
+/** The threadcreate profile: the threads of the process. */
+export function threadCreateProfile(sources: ProfileSources): Profile {
+  return {
+    name: 'threadcreate',
+    aliases: [],
+    description:
+      "The threads of the process: worker threads by name and age, with the stack that created them, libuv's thread pool, V8's own.",
+    enabledBy: 'enableGoroutine',
+    seconds: 'delta',
+    text: true,
+    gc: false,
+    exampleQuery: '?debug=1',
+    capture: (request) => captureThreads(sources, request),
+  };
+}
+
+async function captureThreads(
+  sources: ProfileSources,
+  { deltaMs, debug, signal }: CaptureRequest,
+): Promise<Capture> {
+  const breathe = createPacer();
+  let data = await threadData(sources, breathe);
+  if (deltaMs !== undefined) {
+    await abortableSleep(deltaMs, signal);
+    data = withoutAges(diffProfiles(withoutAges(data), withoutAges(await threadData(sources, breathe))));
+  }
+  if (debug !== 0) return { body: countText('threadcreate', data), notes: [] };
+  return { body: await encodeProfile(data, { mappingFile: sources.mappingFile, breathe }), notes: [] };
+}
+
+async function threadData(sources: ProfileSources, breathe: Breathe): Promise<ProfileData> {
+  const threads = sources.threads();
+  const nowMs = performance.now();
+  const workers = threads.workers();
+  const natives = threads.natives();
+  const shown = await sources.symbolizer.symbolize(
+    [...workers, ...natives].map(({ frames }) => frames),
+    breathe,
+  );
+  const stackOf = (index: number): PprofSample['stack'] => shown[index] ?? [];
+  return {
+    sampleTypes: [{ type: 'threadcreate', unit: 'count' }],
+    periodType: { type: 'threadcreate', unit: 'count' },
+    period: 1,
+    timeNanos: BigInt(Date.now()) * 1_000_000n,
+    comments: [],
+    samples: [
+      ...workers.map(({ name, startedMs }, index) => ({
+        stack: stackOf(index),
+        values: [1],
+        labels: { thread: name },
+        numLabels: { age: { value: Math.floor((nowMs - startedMs) / 1000), unit: 'seconds' } },
+      })),
+      ...natives.map(({ name, count }, index) => ({
+        stack: stackOf(workers.length + index),
+        values: [count],
+        labels: { thread: name },
+      })),
+    ],
+  };
+}
+
+/** A thread that has grown older has not changed. */
+function withoutAges(data: ProfileData): ProfileData {
+  return {
+    ...data,
+    samples: data.samples.map(({ stack, values, labels }) => ({ stack, values, labels: labels ?? {} })),
+  };
+}

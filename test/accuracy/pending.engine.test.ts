@@ -1,0 +1,195 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { PROGRAMS, startService, type Service } from '../support/child.js';
+import { fetchProfile } from '../support/fetch.js';
+import type { ReadProfile } from '../support/profile.js';
+
+const PROGRAM = join(PROGRAMS, 'pending.cjs');
+
+/** Longer than it takes a busy machine to begin with a capture. */
+const BEGUN_MS = 700;
+
+describe('what is pending', () => {
+  let service: Service;
+  let answers: AsyncIterator<string>;
+  afterEach(() => service.stop());
+
+  async function start(config: object = {}): Promise<void> {
+    service = await startService('pending.cjs', { args: [JSON.stringify(config)] });
+    const lines = createInterface({ input: service.child.stdout as NodeJS.ReadableStream });
+    answers = lines[Symbol.asyncIterator]();
+  }
+
+  async function tell(command: string): Promise<void> {
+    service.child.stdin?.write(`${command}\n`);
+    const { value } = (await answers.next()) as { value: string };
+    expect(value).toBe(`did ${command}`);
+  }
+
+  /** What is counted for a kind, by the function that made it. */
+  function byMaker(profile: ReadProfile, kind: string): Record<string, number> {
+    const counts: Record<string, number> = {};
+    for (const { stack, values, labels } of profile.samples) {
+      if (labels['kind'] !== kind) continue;
+      const maker = stack.find(({ file }) => file === PROGRAM)?.name ?? stack[0]?.name ?? '';
+      counts[maker] = (counts[maker] ?? 0) + (values[0] as number);
+    }
+    return counts;
+  }
+
+  it('has nothing of Node hooked into except while somebody captures', async () => {
+    await start();
+    const isHooked = async (): Promise<boolean> => {
+      service.child.stdin?.write('hooked 0\n');
+      return ((await answers.next()) as { value: string }).value === 'did hooked 0: true';
+    };
+    await fetchProfile(`${service.url}/goroutine`);
+    expect(await isHooked()).toBe(false);
+    const captures = ['goroutine', 'goroutineleak', 'mutex'].map((name) =>
+      fetchProfile(`${service.url}/${name}?seconds=3`),
+    );
+    await sleep(BEGUN_MS);
+    expect(await isHooked()).toBe(true);
+    await Promise.all(captures);
+    expect(await isHooked()).toBe(false);
+  });
+
+  it('is counted by kind, at no cost and exactly', async () => {
+    await start();
+    const before = await fetchProfile(`${service.url}/goroutine`);
+    for (const command of ['timers 300', 'background 20', 'sockets 50', 'reads 1000']) await tell(command);
+    const after = await fetchProfile(`${service.url}/goroutine`);
+    const grown = (kind: string): number =>
+      (byMaker(after, kind)[`(${kind})`] ?? 0) - (byMaker(before, kind)[`(${kind})`] ?? 0);
+    expect({ timer: grown('timer'), socket: grown('socket'), fs: grown('fs') }).toEqual({
+      timer: 300,
+      socket: 50,
+      fs: 1000,
+    });
+    expect(byMaker(after, 'worker')).toEqual({ openSockets: 1 });
+  });
+
+  it('is shown with the line that created it while somebody captures, and only if it is still pending', async () => {
+    await start();
+    await tell('timers 7');
+    const captured = fetchProfile(`${service.url}/goroutine?seconds=4`);
+    await sleep(BEGUN_MS);
+    for (const command of ['timers 30', 'clear 0', 'timers 300', 'background 20', 'sockets 50', 'reads 1000'])
+      await tell(command);
+    for (const command of ['forget 3', 'hold 4', 'settle 5']) await tell(command);
+    const profile = await captured;
+    expect(byMaker(profile, 'timer')).toEqual({ pendingTimers: 300 });
+    expect(byMaker(profile, 'socket')).toEqual({ openSocket: 50 });
+    expect(byMaker(profile, 'fs')).toEqual({ pendingReads: 1000 });
+    expect(byMaker(profile, 'await')).toMatchObject({ heldAwait: 4 });
+    expect(byMaker(profile, 'await')).not.toHaveProperty('settledAwait');
+    const lines = readFileSync(PROGRAM, 'utf8').split('\n');
+    const lineOf = (kind: string): string | undefined => {
+      const maker = profile.samples
+        .find(({ labels }) => labels['kind'] === kind)
+        ?.stack.find(({ file }) => file === PROGRAM);
+      return maker && lines[maker.line - 1];
+    };
+    expect(lineOf('timer')).toContain('timers.push(setTimeout(');
+    expect(lineOf('socket')).toContain('net.connect(');
+    expect(lineOf('fs')).toContain('fs.read(fifo');
+    expect(profile.sampleTypes).toEqual(['goroutine/count']);
+    expect(profile.durationMs / 4000).toBeGreaterThan(0.99);
+  });
+
+  it('has HTTP requests that were sent, with node:http and with fetch', async () => {
+    await start();
+    await tell('requests 6');
+    const profile = await fetchProfile(`${service.url}/goroutine`);
+    expect(byMaker(profile, 'http-client')).toEqual({ '(http-client)': 12 });
+  });
+
+  it('is shown with its places all the time for a share of the operations, with the right totals', async () => {
+    await start({ asyncSampleRate: 4 });
+    await tell('timers 2000');
+    await tell('clear 0');
+    await tell('timers 4000');
+    const profile = await fetchProfile(`${service.url}/goroutine`);
+    const timers = byMaker(profile, 'timer');
+    expect((timers['pendingTimers'] ?? 0) + (timers['(timer)'] ?? 0)).toBe(4000);
+    expect((timers['pendingTimers'] ?? 0) / 4000).toBeGreaterThan(0.85);
+  });
+
+  it('is bounded in what is answered for a hundred thousand operations', async () => {
+    await start({ asyncSampleRate: 1 });
+    await tell('timers 100000');
+    const profile = await fetchProfile(`${service.url}/goroutine`);
+    expect(byMaker(profile, 'timer')).toEqual({ pendingTimers: 100_000 });
+    expect(profile.samples.length).toBeLessThan(50);
+    const dump = await (await fetch(`${service.url}/goroutine?debug=2`)).text();
+    expect(dump.length).toBeLessThan(5 * 1024 * 1024);
+    expect(dump.match(/^goroutine \d+ \[timer\]:$/gm)?.length).toBeGreaterThan(5000);
+    expect(dump).toMatch(/the rest is left out\n$/);
+  });
+
+  it('leaks when nobody can settle it any more: shown with the line that waits', async () => {
+    await start({ leakAgeMs: 1000 });
+    const captured = fetchProfile(`${service.url}/goroutineleak?seconds=3`);
+    await sleep(BEGUN_MS);
+    for (const command of ['forget 3', 'hold 4', 'settle 5', 'timers 2']) await tell(command);
+    const profile = await captured;
+    const rows = profile.samples.map(({ stack, values, labels }) => {
+      const maker = stack.find(({ file }) => file === PROGRAM);
+      const line = readFileSync(PROGRAM, 'utf8').split('\n')[(maker?.line ?? 0) - 1]?.trim();
+      return [maker?.name, values[0], labels['kind'], labels['state'], line];
+    });
+    expect(rows).toContainEqual(['forgottenAwait', 3, 'await', 'collected', 'await new Promise(() => {});']);
+    // What somebody could still settle is no leak, but has been pending for longer than leakAgeMs.
+    expect(rows.filter(([maker]) => maker === 'heldAwait').map((row) => row.slice(1, 4))).toEqual([
+      [4, 'await', 'pending'],
+    ]);
+    expect(rows.filter(([maker]) => maker === 'pendingTimers').map((row) => row.slice(1, 4))).toEqual([
+      [2, 'timer', 'pending'],
+    ]);
+    expect(rows.filter(([maker]) => maker === 'settledAwait')).toEqual([]);
+  });
+});
+
+describe('what is pending for requests', () => {
+  let service: Service;
+  beforeEach(async () => {
+    service = await startService('blocking.cjs');
+  });
+  afterEach(() => service.stop());
+
+  it('has the requests in flight with route and age, and the route that made an operation', async () => {
+    const url = `${service.url}/debug/pprof`;
+    const old = fetch(`${service.url}/wait/5000`);
+    const captured = fetchProfile(`${url}/goroutine?seconds=4`);
+    await sleep(BEGUN_MS);
+    const young = fetch(`${service.url}/wait/6000`);
+    await sleep(BEGUN_MS);
+    const all = await fetchProfile(`${url}/goroutine`);
+    const recent = await captured;
+    await Promise.all([old, young]);
+    const of = ({ samples }: ReadProfile, kind: string, route: string) =>
+      samples
+        .filter(({ labels }) => labels['kind'] === kind && labels['route'] === route)
+        .flatMap(({ values, numLabels }) =>
+          Array.from({ length: values[0] as number }, () => [1, numLabels['age']]),
+        );
+    const ages = of(all, 'request', '/wait/:ms').map(([, age]) => age);
+    expect(ages).toHaveLength(2);
+    expect(Math.max(...(ages as number[]))).toBe(1);
+    expect(of(recent, 'request', '/wait/:ms')).toEqual([[1, 1]]);
+    expect(of(recent, 'timer', '/wait/:ms')).toEqual([[1, 1]]);
+  });
+
+  it('is not observed any more when the client has given up', async () => {
+    const url = `${service.url}/debug/pprof`;
+    const observed = async () => (await fetchProfile(`${url}/goroutineleak`)).comments.length === 0;
+    const abort = new AbortController();
+    const given = fetch(`${url}/goroutine?seconds=60`, { signal: abort.signal }).catch(() => 'given up');
+    while (!(await observed())) await sleep(20);
+    abort.abort();
+    expect(await given).toBe('given up');
+    while (await observed()) await sleep(20);
+  });
+});
