@@ -71,7 +71,7 @@ export class Monitor {
   readonly requests: RequestMonitor;
   readonly gc: GcMonitor;
   readonly eventLoop: EventLoopMonitor;
-  readonly #running = new RunningRoutes();
+  readonly #running: RunningRoutes;
   readonly #blocked: BlockedStretch[] = [];
   readonly #options: MonitorOptions;
   #turnsToNote = 0;
@@ -79,6 +79,7 @@ export class Monitor {
   constructor(options: MonitorOptions) {
     this.#options = options;
     const { maxSeries, serverTiming, labels, threadTimes } = options;
+    this.#running = new RunningRoutes(() => labels.always);
     this.gc = new GcMonitor((startMs, durationMs) => {
       this.#running.add({
         startMs,

@@ -40,9 +40,15 @@ const MAX_EVENTS = 4096;
  * the longest silence in the stretch is held to have caused it, unless the event loop has turned since.
  */
 export class RunningRoutes {
+  readonly #alwaysLabelled: () => boolean;
   #waiting: Stretch[] = [];
   #looks: RouteLook[] = [];
   #events: { timeMs: number; owner: RouteOwner | undefined }[] = [];
+
+  /** @param alwaysLabelled Whether a look without an owner has found code that belongs to no request. */
+  constructor(alwaysLabelled: () => boolean) {
+    this.#alwaysLabelled = alwaysLabelled;
+  }
 
   /** Notes that a request was worked on at this time; without an owner, that the event loop was at none of them. */
   note(timeMs: number, owner?: RouteOwner): void {
@@ -80,7 +86,9 @@ export class RunningRoutes {
 
   #charge(stretch: Stretch, labelled: boolean): void {
     const seen = labelled ? byLooks(this.#looks, stretch) : [];
-    const shares = seen.length > 0 ? seen : [{ owner: this.#byEvents(stretch), share: 1 }];
+    // Labels may be on for a while only: where looks have none, it is the events that know.
+    const told = this.#alwaysLabelled() ? seen.length > 0 : seen.some(({ owner }) => owner !== undefined);
+    const shares = told ? seen : [{ owner: this.#byEvents(stretch), share: 1 }];
     for (const { owner, share } of shares) stretch.charge(owner, stretch.durationMs * share);
     stretch.conclude?.(shares[0]?.owner);
   }

@@ -12,7 +12,7 @@ function payerOf(
   [startMs, endMs]: [number, number],
   { seen = [], worked = [] }: { seen?: RouteLook[]; worked?: [number, RouteOwner?][] },
 ): RouteOwner | undefined | 'nobody' {
-  const running = new RunningRoutes();
+  const running = new RunningRoutes(() => true);
   for (const [timeMs, owner] of worked) running.note(timeMs, owner);
   let payer: RouteOwner | undefined | 'nobody' = 'nobody';
   running.add({
@@ -34,7 +34,7 @@ describe('RunningRoutes by labelled looks', () => {
   });
 
   it('charges all who ran in it, by how many looks saw them', () => {
-    const running = new RunningRoutes();
+    const running = new RunningRoutes(() => true);
     const paid = new Map<RouteOwner | undefined, number>();
     running.add({ startMs: 100, endMs: 180, durationMs: 80, charge: (owner, ms) => paid.set(owner, ms) });
     running.take(looks([105, A], [125, A], [145, A], [165, B]));
@@ -46,7 +46,7 @@ describe('RunningRoutes by labelled looks', () => {
   });
 
   it('remembers the looks of a harvest for what is reported after it', () => {
-    const running = new RunningRoutes();
+    const running = new RunningRoutes(() => true);
     const paid: (RouteOwner | undefined)[] = [];
     running.take(looks([105, A]));
     running.settle(200);
@@ -67,7 +67,7 @@ describe('RunningRoutes by labelled looks', () => {
   });
 
   it('waits for the harvest that covers the stretch', () => {
-    const running = new RunningRoutes();
+    const running = new RunningRoutes(() => true);
     const paid: (RouteOwner | undefined)[] = [];
     running.add({ startMs: 100, endMs: 150, durationMs: 50, charge: (owner) => paid.push(owner) });
     running.take(looks([90, B]));
@@ -103,7 +103,7 @@ describe('RunningRoutes without labels', () => {
 });
 
 it('charges every stretch exactly once, however many there are', () => {
-  const running = new RunningRoutes();
+  const running = new RunningRoutes(() => true);
   let sum = 0;
   for (let n = 0; n < 25_000; n++) {
     running.add({ startMs: n, endMs: n + 0.5, durationMs: 0.5, charge: (_owner, ms) => (sum += ms) });
