@@ -3,7 +3,8 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { isMainThread } from 'node:worker_threads';
 import { resolveConfig, type Access, type ProfilerConfig, type ResolvedConfig } from './config.js';
 import { isLoopprofError, LoopprofError, messageOf } from './errors.js';
-import { mountedAccess, standaloneAccess, type AccessCheck } from './http/access.js';
+import { mountedAccess, serverAccess, type AccessCheck } from './http/access.js';
+import { CaptureBudget } from './http/capture-budget.js';
 import { createHandler, type ProcessStatus } from './http/handler.js';
 import type { PprofHandler } from './http/message.js';
 import { startStandaloneServer, type StandaloneServer } from './http/node-server.js';
@@ -77,7 +78,9 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
     ),
     this.#local.documents,
   );
+  readonly #budget = new CaptureBudget();
   #config: ResolvedConfig | undefined;
+  #inheritedAccess: { readonly config: ResolvedConfig | undefined; readonly check: AccessCheck } | undefined;
   #lease: ThreadLease | undefined;
   #contextId: number | undefined;
   #address: string | undefined;
@@ -105,7 +108,10 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
     });
   }
 
-  /** URL of the standalone server's index page, such as `http://127.0.0.1:6060/debug/pprof/`; undefined while it does not listen. */
+  /**
+   * URL of the standalone server's index page, such as `http://127.0.0.1:6060/debug/pprof/`, or `unix:` and the path of its socket;
+   * undefined while it does not listen.
+   */
   get address(): string | undefined {
     return this.#address;
   }
@@ -171,7 +177,7 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
       return;
     }
     const server = await startStandaloneServer(
-      this.#handlerWith(standaloneAccess(config.access)),
+      this.#handlerWith(serverAccess(config.access, config.httpAddr)),
       config.httpAddr,
     );
     if (this.#config === config) {
@@ -239,7 +245,11 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
     const config = inheritAccess ? this.#config : undefined;
     const writtenOut = config?.given.has('access') ?? false;
     if (!writtenOut) this.#tellAboutAccess();
-    return mountedAccess(config?.access ?? 'loopback', { writtenOut });
+    if (this.#inheritedAccess?.config !== config || !this.#inheritedAccess) {
+      const check = mountedAccess(config?.access ?? 'loopback', { writtenOut });
+      this.#inheritedAccess = { config, check };
+    }
+    return this.#inheritedAccess.check;
   }
 
   #tellAboutAccess(): void {
@@ -257,6 +267,7 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
       config: () => this.#running(),
       checkAccess,
       logger: this.#logger,
+      budget: this.#budget,
       status: () => this.#status(),
     });
   }
@@ -280,6 +291,9 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
     if (!this.#isSilent) lease.thread.logOwner ??= this;
     if (lease.first) {
       session.onFailure = (error) => this.#logger.error({ err: error }, `loopprof: ${error.message}`);
+      session.onFallback = (reason) => this.#tellAboutFallback(session.engine, reason);
+      if (session.fallbackBecause !== undefined)
+        this.#tellAboutFallback(session.engine, session.fallbackBecause);
       troubleListeners.add((message) => this.#logger.warn({}, `loopprof: ${message}`));
       if (sidecarMissing !== undefined)
         this.#logger.warn({}, `loopprof: there is no sidecar: ${sidecarMissing}`);
@@ -290,6 +304,10 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
     this.#contextId = sidecar?.attach(this.#sidecarContext(config));
     for (const problem of this.#problems())
       this.#logger.error({ err: problem }, `loopprof: ${problem.message}`);
+  }
+
+  #tellAboutFallback(engine: string | undefined, reason: string): void {
+    this.#logger.warn({ engine, reason }, `loopprof: samples by the ${engine}, because: ${reason}`);
   }
 
   #watchSlowRequests(): void {
@@ -418,6 +436,9 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
         ['pid', String(mainProcess.pid)],
         ['Node', mainProcess.version],
         ['engine', session.engine ?? 'none'],
+        ...(session.fallbackBecause === undefined
+          ? []
+          : [['instead of @datadog/pprof because', session.fallbackBecause] as const]),
         ['sidecar', sidecar?.running ? 'running' : (sidecarMissing ?? 'none')],
         ['up', `${Math.floor(mainProcess.uptime())} s`],
       ],

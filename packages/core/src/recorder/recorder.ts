@@ -17,6 +17,8 @@ export interface RecorderOptions {
   windowMs: number;
   /** Told of every harvest, before anybody reads it. */
   onHarvest(chunk: Chunk): void;
+  /** Told when somebody else needs what the sampler has, before they take it. */
+  onRival(): void;
   /** Told once when the sampler fails while it runs; the recorder has then stopped. */
   onFailure(error: LoopprofError): void;
 }
@@ -36,7 +38,7 @@ const MAX_OWED_INTERVALS = 5;
 const CLOCK_TOLERANCE_MICROS = 100_000;
 
 export class Recorder implements SampleSource {
-  readonly #sampler: CpuSampler;
+  #sampler: CpuSampler;
   readonly #options: RecorderOptions;
   readonly #frameTable = new FrameTable();
   readonly #store: SampleStore;
@@ -74,11 +76,7 @@ export class Recorder implements SampleSource {
   }
 
   start(): void {
-    this.#sampler.start({
-      intervalMicros: this.#options.cpuSampleIntervalMicros,
-      labels: this.#options.labels !== false,
-    });
-    if (this.#options.labels === true) this.labels?.retain();
+    this.#startSampler();
     this.#store.begin(nowMicros());
     this.#cpuNanosBefore = threadCpuNanos();
     this.#cpuNanosOwed = 0;
@@ -89,6 +87,31 @@ export class Recorder implements SampleSource {
     if (this.startedMicros === 0) return;
     this.#release();
     this.#sampler.stop();
+  }
+
+  /** Goes on with another engine's sampler; what was sampled so far is kept. Never throws: a failure is told as one of sampling. */
+  useSampler(sampler: CpuSampler): void {
+    this.harvest();
+    if (this.startedMicros === 0) return;
+    try {
+      if (this.#options.labels === true) this.labels?.release();
+      this.#sampler.stop();
+      this.#sampler = sampler;
+      this.#startSampler();
+      this.#cpuNanosBefore = threadCpuNanos();
+      this.#cpuNanosOwed = 0;
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  #startSampler(): void {
+    this.#sampler.start({
+      intervalMicros: this.#options.cpuSampleIntervalMicros,
+      labels: this.#options.labels !== false,
+      onRival: () => this.#options.onRival(),
+    });
+    if (this.#options.labels === true) this.labels?.retain();
   }
 
   #fail(error: unknown): void {
@@ -146,7 +169,7 @@ export class Recorder implements SampleSource {
       this.#fail(error);
       return;
     }
-    this.#settleCpu(chunk, cpuNanos);
+    if (chunk.cpuMeasured) this.#settleCpu(chunk, cpuNanos);
     this.#store.add(chunk);
     this.#adapt(performance.now() - startedAt);
     try {

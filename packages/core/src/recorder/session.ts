@@ -1,6 +1,7 @@
 /** The engine and the two recorders of one thread, started and stopped together. */
+import type { EngineName } from '../engine/engine-name.js';
 import type { Engine, LabelTrack } from '../engine/engine.js';
-import { selectEngine, type EngineName } from '../engine/select.js';
+import { selectEngine } from '../engine/select.js';
 import { isLoopprofError, LoopprofError, messageOf } from '../errors.js';
 import { mainProcess } from '../realm.js';
 import { summarize, type HarvestSummary } from './harvest-summary.js';
@@ -23,7 +24,10 @@ export class RecorderSession {
   onFailure: (error: LoopprofError) => void = () => {};
   /** Told of every harvest. */
   onHarvest: (summary: HarvestSummary) => void = () => {};
-  readonly #engine: Engine | LoopprofError;
+  /** Told when the engine gives way to another profiler. */
+  onFallback: (reason: string) => void = () => {};
+  #engine: Engine | LoopprofError;
+  #fallbackBecause: string | undefined;
   #recorder: Recorder | LoopprofError;
   #heapRecorder: HeapRecorder | LoopprofError;
   readonly #labelSets = new LabelSets();
@@ -31,7 +35,7 @@ export class RecorderSession {
 
   constructor(options: SessionOptions) {
     this.options = options;
-    this.#engine = attempt(() => selectEngine(options.engine));
+    this.#engine = attempt(() => this.#select());
     const reason = isLoopprofError(this.#engine) ? this.#engine : notStarted('The profiler is not running.');
     this.#recorder = this.#heapRecorder = reason;
     // A sampling signal that arrives while Node tears the isolate down can crash it.
@@ -41,6 +45,36 @@ export class RecorderSession {
   /** Name and version of the engine, or undefined when none has loaded. */
   get engine(): string | undefined {
     return isLoopprofError(this.#engine) ? undefined : this.#engine.version;
+  }
+
+  /** Why the engine is not the first choice; undefined when it is. */
+  get fallbackBecause(): string | undefined {
+    return this.#fallbackBecause;
+  }
+
+  #select(): Engine {
+    const { engine, fallbackBecause } = selectEngine(this.options.engine);
+    this.#fallbackBecause = fallbackBecause;
+    return engine;
+  }
+
+  /** Runs inside somebody else's start of a profiler, so it may not throw. Those who come first have no claim to be alone. */
+  #giveWay(): void {
+    const engine = attempt(() => selectEngine('inspector').engine);
+    if (isLoopprofError(engine)) {
+      this.onFailure(engine);
+      return;
+    }
+    this.#engine = engine;
+    this.#fallbackBecause = 'another user of @datadog/pprof has started to profile';
+    const recorder = this.#recorder;
+    const heapRecorder = this.#heapRecorder;
+    if (!isLoopprofError(recorder)) recorder.useSampler(engine.cpu);
+    if (!isLoopprofError(heapRecorder)) {
+      const failure = attempt(() => heapRecorder.useSampler(engine.heap));
+      if (isLoopprofError(failure)) this.onFailure(failure);
+    }
+    this.onFallback(this.#fallbackBecause);
   }
 
   /** Starts what is wanted and does not run yet. Never throws: what cannot start gives its reason when it is asked for. */
@@ -54,6 +88,7 @@ export class RecorderSession {
           windowMs: this.options.windowMs,
           labels: this.options.labels,
           onHarvest: (chunk) => this.onHarvest(summarize(chunk, this.options.cpuSampleIntervalMicros)),
+          onRival: () => this.#giveWay(),
           onFailure: (error) => this.#onCpuFailure(error),
         });
         recorder.start();
