@@ -23,17 +23,19 @@ async function start(
 }
 
 describe('captures at one time', () => {
-  it('are 64 for all doors together; more are told when to come again, and others go on', async () => {
+  it('are 64 for all mounts together; more are told when to come again, and others go on', async () => {
     const open: Doors = await openDoors({ access: 'loopback', enableCPU: false });
     closers.push(() => open.close());
     const client = new AbortController();
     const ask = ({ port, base }: Door, query: string) =>
       fetch(`http://127.0.0.1:${port}${base}/heap${query}`, { signal: client.signal });
+    // The standalone server is the sidecar's, and has as many of its own.
+    const mounts = open.doors.filter(({ name }) => name !== 'standalone');
     const running = Array.from({ length: 64 }, (_, index) => {
-      const door = open.doors[index % open.doors.length] as Door;
+      const door = mounts[index % mounts.length] as Door;
       return ask(door, '?seconds=300').catch(() => undefined);
     });
-    const door = open.doors[0] as Door;
+    const door = mounts[0] as Door;
     let refused = await ask(door, '');
     for (let attempt = 0; refused.status === 200 && attempt < 100; attempt++) {
       await sleep(20);
@@ -262,6 +264,11 @@ describe('the log', () => {
     const failure = new Error('the directory at ldap.internal is down');
     const { address, logger } = await start({ access: { authorize: () => Promise.reject(failure) } });
     expect(await (await fetch(`${address}heap`)).text()).toBe('closed: refused by access.authorize.\n');
-    expect(about(logger, /refused/)).toEqual([expect.objectContaining({ level: 'warn', err: failure })]);
+    expect(about(logger, /refused/)).toEqual([
+      expect.objectContaining({
+        level: 'warn',
+        err: expect.objectContaining({ message: failure.message }) as object,
+      }),
+    ]);
   });
 });

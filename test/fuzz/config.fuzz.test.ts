@@ -75,9 +75,9 @@ it(
   async () => {
     await fc.assert(
       fc.asyncProperty(config, async (given) => {
-        const harmless =
+        const harmless: unknown =
           typeof given === 'object' && given !== null && !Array.isArray(given)
-            ? { ...given, enableHTTP: false, enableCPU: false, enableMemory: false }
+            ? { ...(given as object), enableHTTP: false, enableCPU: false, enableMemory: false }
             : given;
         const profiler = new Profiler(harmless as Partial<ProfilerConfig>);
         try {

@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import type fc from 'fast-check';
 
 /** `npm run fuzz` asks for many; in CI the budget is fixed, and so is where it begins, so that a run says the same twice. */
 const runs = Number(process.env['FUZZ_RUNS'] ?? 0);

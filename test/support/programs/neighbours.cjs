@@ -75,7 +75,7 @@ async function main() {
   const logged = [];
   const at = (level) => (details, message) => logged.push(`${level}: ${message}`);
   const logger = { debug() {}, info() {}, warn: at('warn'), error: at('error') };
-  const profiler = new Profiler({ httpAddr: 'localhost:0', engine }, logger);
+  const profiler = new Profiler({ httpAddr: 'localhost:0', engine, hangThresholdMs: 60_000 }, logger);
   let finish;
   if (order === 'before us') finish = NEIGHBOURS[neighbour]();
   await profiler.start();

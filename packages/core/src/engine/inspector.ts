@@ -51,8 +51,9 @@ class InspectorCpuSampler implements CpuSampler {
   #own: OwnSession | undefined;
   #intervalMicros = 0;
   #title = '';
-  /** The recordings that have ended and nobody has taken yet, by title. */
-  readonly #ended = new Map<string, CpuProfile>();
+  #harvesting = false;
+  /** The recordings that have ended and nobody has taken yet. */
+  #ended: EndedRecording[] = [];
 
   constructor(inspector: Inspector) {
     this.#inspector = inspector;
@@ -69,7 +70,10 @@ class InspectorCpuSampler implements CpuSampler {
     try {
       own.session.on('Profiler.consoleProfileFinished', ({ params: { title = '', profile } }) => {
         // Whatever the app records by console.profile() comes here too.
-        if (title === this.#title) this.#ended.set(title, profile);
+        if (title !== this.#title) return;
+        this.#ended.push({ profile, endedMs: Date.now() });
+        // The app's console.profileEnd() without a title ends the last that began, which is ours: it goes on as another.
+        if (!this.#harvesting) this.#title = begin();
       });
       own.post('Profiler.enable');
       own.post('Profiler.setSamplingInterval', { interval: intervalMicros });
@@ -84,14 +88,20 @@ class InspectorCpuSampler implements CpuSampler {
 
   harvest<T>(convert: (window: RawCpuWindow) => T): T {
     if (!this.#own) throw new LoopprofError('LOOPPROF_NOT_STARTED', 'The CPU sampler is not running.');
-    const ending = this.#title;
-    const next = begin();
-    mainGlobal.console.profileEnd(ending);
-    const profile = this.#ended.get(ending);
-    this.#ended.clear();
-    this.#title = next;
+    this.#harvesting = true;
+    const ended: EndedRecording[] = [];
+    try {
+      const next = begin();
+      mainGlobal.console.profileEnd(this.#title);
+      this.#title = next;
+      ended.push(...this.#ended);
+      this.#ended = [];
+    } finally {
+      this.#harvesting = false;
+    }
+    const roots = ended.map((recording) => cpuTreeOf(recording, this.#intervalMicros));
     return convert({
-      root: profile ? cpuTreeOf(profile, this.#intervalMicros) : EMPTY_ROOT,
+      root: { ...EMPTY_ROOT, children: roots.flatMap(({ children }) => children) },
       otherThreadsCpuNanos: undefined,
       cpuMeasured: false,
     });
@@ -103,11 +113,15 @@ class InspectorCpuSampler implements CpuSampler {
     if (!own) return;
     // With the session go its recordings.
     own.close();
-    this.#ended.clear();
+    this.#ended = [];
   }
 }
 
-/** Starts a recording under a title of its own: a user's console.profileEnd() without one ends the last that was started. */
+interface EndedRecording {
+  readonly profile: CpuProfile;
+  readonly endedMs: number;
+}
+
 function begin(): string {
   recordings += 1;
   const title = `loopprof ${mainProcess.pid} ${recordings}`;
@@ -128,7 +142,7 @@ const EMPTY_ROOT: RawCpuNode = {
 const IDLE = '(idle)';
 
 /** The protocol's flat list as a tree, with every look at the node it found, and the time it stands for as its CPU unless idle. */
-function cpuTreeOf(profile: CpuProfile, intervalMicros: number): RawCpuNode {
+function cpuTreeOf({ profile, endedMs }: EndedRecording, intervalMicros: number): RawCpuNode {
   const { nodes, samples = [], timeDeltas = [], startTime, endTime } = profile;
   const built = new Map<
     number,
@@ -143,8 +157,8 @@ function cpuTreeOf(profile: CpuProfile, intervalMicros: number): RawCpuNode {
       if (raw) built.get(id)?.children.push(raw);
     }
   }
-  // The profile's clock counts from some moment of its own; its end is now.
-  const toEpochMicros = Date.now() * 1000 - endTime;
+  // The profile's clock counts from some moment of its own.
+  const toEpochMicros = endedMs * 1000 - endTime;
   let timeMicros = startTime;
   samples.forEach((id, index) => {
     const deltaMicros = timeDeltas[index] ?? 0;
