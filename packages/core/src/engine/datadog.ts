@@ -206,7 +206,7 @@ export function loadDatadogEngine(): Engine {
   } catch (error) {
     throw new LoopprofError(
       'LOOPPROF_ENGINE_UNAVAILABLE',
-      `The engine "datadog" did not load: ${messageOf(error).split('\n')[0]}. ` +
+      `The engine "datadog" did not load: ${messageOf(error).split('\n')[0]?.replace(/\.$/, '')}. ` +
         'It needs the native addon of @datadog/pprof, which is prebuilt for Linux (glibc, musl), macOS and Windows.',
       { cause: error },
     );
