@@ -145,6 +145,11 @@ export interface ProfilerConfig {
    */
   serverTiming: boolean;
   /**
+   * Make paths in profiles relative to the working directory, and those elsewhere to `node_modules` or to nothing.
+   * @default false
+   */
+  trimPaths: boolean;
+  /**
    * Run the sidecar: a worker thread that watches the event loop, answers while it is blocked, makes profiles off the main
    * thread, and serves the standalone address.
    * @default true
@@ -197,6 +202,7 @@ export function defaultProfilerConfig(): ProfilerConfig {
     maxSeries: 1000,
     slowRequestMs: 1000,
     serverTiming: false,
+    trimPaths: false,
     sidecar: true,
     stallThresholdMs: 50,
     hangThresholdMs: 1000,
@@ -276,6 +282,7 @@ const RULES: Record<keyof ProfilerConfig, Rule> = {
   maxSeries: integer(1, 100_000),
   slowRequestMs: integer(1, 3_600_000),
   serverTiming: BOOLEAN,
+  trimPaths: BOOLEAN,
   sidecar: BOOLEAN,
   stallThresholdMs: integer(20, 3_600_000),
   hangThresholdMs: integer(100, 3_600_000),

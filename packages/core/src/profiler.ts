@@ -19,7 +19,7 @@ import type { Stall } from './recorder/stalls.js';
 import { leaseThread, type ThreadLease } from './shared.js';
 import type { SidecarContext } from './sidecar/sidecar.js';
 import { Symbolizer } from './symbols/symbolizer.js';
-import type { Thread, ThreadOptions } from './thread.js';
+import { trimFolder, type Thread, type ThreadOptions } from './thread.js';
 
 /** Who may read at one mount. */
 export interface HandlerAccess {
@@ -68,8 +68,11 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
     blocked: () => null,
     monitor: () => this.#thread().monitor,
     settledMonitor: () => this.#settledMonitor(),
-    symbolizer: new Symbolizer(),
-    mappingFile: mainProcess.argv[1] ?? mainProcess.execPath,
+    overhead: () => this.#thread().overhead(),
+    symbolizer: new Symbolizer(() => (this.#lease ? trimFolder(this.#lease.thread.options) : undefined)),
+    get mappingFile(): string {
+      return this.symbolizer.trimmed(mainProcess.argv[1] ?? mainProcess.execPath);
+    },
   });
   /** The same, in the sidecar where that can be. */
   readonly #registry = new ProfileRegistry(
@@ -284,6 +287,7 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
       stallThresholdMs: config.stallThresholdMs,
       blockProfileRate: config.enableBlock ? config.blockProfileRate : 0,
       sidecar: config.sidecar,
+      trimPaths: config.trimPaths,
     };
     const lease = leaseThread(options);
     const { session, sidecar, sidecarMissing, troubleListeners } = lease.thread;

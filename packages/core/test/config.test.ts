@@ -135,6 +135,10 @@ const WRONG: Partial<Record<keyof ProfilerConfig, [value: unknown, shown: string
     [0, '0 (number)'],
     [3_600_001, '3600001 (number)'],
   ],
+  trimPaths: [
+    ['yes', "'yes' (string)"],
+    [0, '0 (number)'],
+  ],
   serverTiming: [
     ['on', "'on' (string)"],
     [1, '1 (number)'],
@@ -182,6 +186,7 @@ const RULES: Partial<Record<keyof ProfilerConfig, RegExp>> = {
   maxSeries: /an integer from 1 to 100000/,
   slowRequestMs: /an integer from 1 to 3600000/,
   serverTiming: /true or false/,
+  trimPaths: /true or false/,
   sidecar: /true or false/,
   stallThresholdMs: /an integer from 20 to 3600000/,
   hangThresholdMs: /an integer from 100 to 3600000/,
@@ -212,6 +217,7 @@ const RIGHT: Partial<Record<keyof ProfilerConfig, unknown[]>> = {
   maxSeries: [1, 100_000],
   slowRequestMs: [1, 3_600_000],
   serverTiming: [true, false],
+  trimPaths: [true, false],
   sidecar: [true, false],
   stallThresholdMs: [20, 3_600_000],
   hangThresholdMs: [100, 3_600_000],

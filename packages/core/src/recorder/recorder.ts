@@ -46,6 +46,8 @@ export class Recorder implements SampleSource {
   #harvestEveryMs = HARVEST_MIN_MS;
   #harvestDueMs = 0;
   #harvesting = false;
+  #harvests = 0;
+  #harvestMs = 0;
   /** Thread CPU at the last harvest, and what of it no look has carried yet. */
   #cpuNanosBefore: number | undefined;
   #cpuNanosOwed = 0;
@@ -68,6 +70,11 @@ export class Recorder implements SampleSource {
   /** What is kept, oldest first. */
   get chunks(): readonly Chunk[] {
     return this.#store.chunks;
+  }
+
+  /** How often it has harvested, and how long that took, with all that follows from a harvest. */
+  get spent(): { harvests: number; harvestMs: number } {
+    return { harvests: this.#harvests, harvestMs: this.#harvestMs };
   }
 
   /** How samples get labels; undefined when they get none. */
@@ -146,10 +153,13 @@ export class Recorder implements SampleSource {
     // Asked for from inside a harvest, when the sidecar has interrupted it: that one will do.
     if (this.startedMicros === 0 || this.#harvesting) return;
     this.#harvesting = true;
+    const startedAt = performance.now();
     try {
       this.#harvest();
     } finally {
       this.#harvesting = false;
+      this.#harvests += 1;
+      this.#harvestMs += performance.now() - startedAt;
     }
   }
 

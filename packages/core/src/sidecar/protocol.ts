@@ -14,6 +14,8 @@ export interface SidecarData {
   readonly sampleIntervalMicros: number;
   readonly windowMs: number;
   readonly mappingFile: string;
+  /** The folder that paths are made relative to. */
+  readonly trimTo: string | undefined;
 }
 
 /** On the main realm's global object: takes what the sidecar has asked, here and now. */
