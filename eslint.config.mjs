@@ -22,7 +22,7 @@ export const importLaw = {
   'core/errors.ts': { may: [] },
   'core/logger.ts': { may: [] },
   'core/realm.ts': { may: [] },
-  'core/config.ts': { may: ['errors.js', 'logger.js'] },
+  'core/config.ts': { may: ['errors.js', 'logger.js', 'engine/engine-name.js'] },
   'core/pprof': { may: [], owns: ['pprof-format'], node: ['timers/promises', 'util', 'zlib'] },
   'core/engine': {
     may: ['errors.js', 'realm.js'],

@@ -10,10 +10,14 @@ describe('CPU profile against known work', () => {
   afterEach(() => service?.stop());
 
   // One look in 10 ms has a sampling error of its own (1.5 points for 60 % of 1 000 looks), so what misses gets more looks.
-  it.each([1, 0.37])(
-    'shows functions that burn 60/30/10 within 2 points (turns of %d x some 100 ms)',
-    async (scale) => {
-      service = await startService('burn.cjs', { args: [String(scale)] });
+  it.each([
+    [1, 'datadog'],
+    [0.37, 'datadog'],
+    [0.37, 'inspector'],
+  ])(
+    'shows functions that burn 60/30/10 within 2 points (turns of %d x some 100 ms), by the engine %s',
+    async (scale, engine) => {
+      service = await startService('burn.cjs', { args: [String(scale)], env: { ENGINE: engine } });
       let errors: number[] = [];
       for (const seconds of [5, 10, 25]) {
         const profile = await fetchProfile(`${service.url}/profile?seconds=${seconds}`);
@@ -25,12 +29,15 @@ describe('CPU profile against known work', () => {
     },
   );
 
-  it('shows almost nothing for a process that sleeps', async () => {
-    service = await startService('sleep.cjs');
-    const profile = await fetchProfile(`${service.url}/profile?seconds=5`);
-    expect(totalOf(profile, CPU) / (profile.durationMs * 1e6)).toBeLessThan(0.05);
-    expect(profile.samples.filter(({ stack }) => stack.some(({ name }) => name === '(idle)'))).toEqual([]);
-  });
+  it.each(['datadog', 'inspector'])(
+    'shows almost nothing for a process that sleeps, by the engine %s',
+    async (engine) => {
+      service = await startService('sleep.cjs', { env: { ENGINE: engine } });
+      const profile = await fetchProfile(`${service.url}/profile?seconds=5`);
+      expect(totalOf(profile, CPU) / (profile.durationMs * 1e6)).toBeLessThan(0.05);
+      expect(profile.samples.filter(({ stack }) => stack.some(({ name }) => name === '(idle)'))).toEqual([]);
+    },
+  );
 });
 
 const referencePprof = resolved('pprof');

@@ -10,14 +10,16 @@ describe('heap profile against known retention', () => {
   afterEach(() => service?.stop());
 
   it.each([
-    { megabytes: 50, sampleBytes: '65536' },
-    { megabytes: 500, sampleBytes: '524288' },
+    { megabytes: 50, sampleBytes: '65536', engine: 'datadog' },
+    { megabytes: 500, sampleBytes: '524288', engine: 'datadog' },
+    { megabytes: 50, sampleBytes: '65536', engine: 'inspector' },
   ])(
-    'shows $megabytes MB at one sample per $sampleBytes bytes within 15 %',
-    async ({ megabytes, sampleBytes }) => {
+    'shows $megabytes MB at one sample per $sampleBytes bytes within 15 %, by the engine $engine',
+    async ({ megabytes, sampleBytes, engine }) => {
       service = await startService('retain.cjs', {
         args: [String(megabytes), sampleBytes],
         nodeArgs: ['--max-old-space-size=2048'],
+        env: { ENGINE: engine },
       });
       const profile = await fetchProfile(`${service.url}/heap?gc=1`);
       const retained = cumulativeOf(profile, 'retainedRecords', BYTES);

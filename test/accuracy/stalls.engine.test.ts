@@ -107,7 +107,7 @@ describe(`${COUNT} stalls of 60 to 600 ms and ${LONG_ONES} of up to 3 s`, () => 
       const durationMs = long ? 1000 + 2000 * random.next().value : 60 * 10 ** random.next().value;
       await ask(`${app}/${ROUTES[n % ROUTES.length]}/${durationMs.toFixed(1)}`);
       await sleep(30 + 40 * Math.random());
-      if (n % 50 === 49) await collect();
+      if (n % 15 === 14) await collect();
     }
     stopped.abort();
     await traffic;
@@ -148,7 +148,25 @@ describe(`${COUNT} stalls of 60 to 600 ms and ${LONG_ONES} of up to 3 s`, () => 
         sum + total(found.filter(({ route }) => route === each.route).map((stall) => overlap(stall, each))),
       0,
     );
-    process.stderr.write(pairs.filter(({known: k, found}) => !found.some((f) => f.route === k.route)).map(({known: k, found}) => JSON.stringify([k, found.map((f) => [f.route, f.startedAt, f.durationMs, f.cause, f.runDelayMs, f.stacks.length, f.stacks[0]?.frames[0]])])).join('\n') + '\n');
+    process.stderr.write(
+      pairs
+        .filter(({ known: k, found }) => !found.some((f) => f.route === k.route))
+        .map(({ known: k, found }) =>
+          JSON.stringify([
+            k,
+            found.map((f) => [
+              f.route,
+              f.startedAt,
+              f.durationMs,
+              f.cause,
+              f.runDelayMs,
+              f.stacks.length,
+              f.stacks[0]?.frames[0],
+            ]),
+          ]),
+        )
+        .join('\n') + '\n',
+    );
     expect(rightMs / total(known)).toBeGreaterThanOrEqual(0.97);
 
     // The lengths are right, within 5 ms where the machine did not interfere.

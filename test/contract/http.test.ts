@@ -267,7 +267,7 @@ describe.each(['the standalone server', 'Express 5, middleware'])('%s', (name) =
   it('answers HEAD at once and captures nothing', async () => {
     const index = await (SITES[name] as () => Promise<string>)();
     const captured = () =>
-      logger.messages('debug').filter((message) => message.includes('profile captured')).length;
+      logger.messages('info').filter((message) => message.includes('profile captured')).length;
     const before = captured();
     const order: string[] = [];
     const capture = fetch(`${index}profile?seconds=1`).then(() => order.push('capture of 1 s'));

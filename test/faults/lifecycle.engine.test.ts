@@ -84,6 +84,8 @@ describe('a process with a profiler and its server ends as it would without', ()
   }
 });
 
+const TOKEN = 'correct-horse-battery-staple';
+
 describe('an address for the server', () => {
   it.each([
     ['that is taken', async () => await takenPort(), /EADDRINUSE/],
@@ -93,9 +95,9 @@ describe('an address for the server', () => {
     async (_what, address, reason) => {
       const httpAddr = await address();
       const logger = keepingLogger();
-      const profiler = new Profiler({ httpAddr }, logger);
+      const profiler = new Profiler({ httpAddr, access: { token: TOKEN } }, logger);
       await expect(profiler.start()).resolves.toBeUndefined();
-      const app = await listen(express().use(profilingMiddleware({ profiler })));
+      const app = await listen(express().use(profilingMiddleware({ profiler, access: 'loopback' })));
       try {
         expect(profiler.address).toBeUndefined();
         const [error, ...others] = logger.messages('error');
@@ -111,6 +113,25 @@ describe('an address for the server', () => {
         await app.close();
         await profiler.stop();
         await Promise.all(takers.splice(0).map((close) => close()));
+      }
+    },
+  );
+
+  it.each([':0', '0.0.0.0:0', '[::]:0'])(
+    'that other machines could reach ("%s") rejects the start while nothing protects it',
+    async (httpAddr) => {
+      const profiler = new Profiler({ httpAddr });
+      await expect(profiler.start()).rejects.toMatchObject({
+        code: 'LOOPPROF_INVALID_CONFIG',
+        message: expect.stringMatching(/can be reached from other machines.*access: \{ token \}/) as string,
+      });
+      const guarded = new Profiler({ httpAddr, access: { token: TOKEN } });
+      await guarded.start();
+      try {
+        const port = new URL(guarded.address as string).port;
+        expect((await fetch(`http://127.0.0.1:${port}/debug/pprof/heap`)).status).toBe(401);
+      } finally {
+        await guarded.stop();
       }
     },
   );
@@ -228,7 +249,7 @@ describe('an engine that cannot be loaded', () => {
   let service: Service | undefined;
   beforeAll(async () => {
     service = await startService('mounted.cjs', {
-      args: ['{}', '{"httpAddr":"localhost:0"}'],
+      args: ['{"engine":"datadog"}', '{"engine":"datadog","httpAddr":"localhost:0"}'],
       nodeArgs: ['--require', join(PROGRAMS, 'break-engine.cjs')],
     });
   });
@@ -268,6 +289,28 @@ describe('an engine that cannot be loaded', () => {
       expect((await response.text()).replaceAll('&#34;', '"')).toMatch(
         new RegExp(`Degraded: ${REASON.source}`),
       );
+    }
+  });
+});
+
+describe("an addon that cannot be loaded, with engine: 'auto'", () => {
+  it("leaves the sampling to Node's inspector; profiles, index page and log say so", async () => {
+    const service = await startService('mounted.cjs', {
+      args: ['{}', '{"httpAddr":"localhost:0"}'],
+      nodeArgs: ['--require', join(PROGRAMS, 'break-engine.cjs')],
+    });
+    try {
+      const base = `${service.url}/debug/pprof/`;
+      const response = await fetch(`${base}profile?seconds=1`);
+      expect(response.status).toBe(200);
+      expect(response.headers.get('x-loopprof-note')).toMatch(/^estimated: the inspector engine/);
+      expect(readProfile(new Uint8Array(await response.arrayBuffer())).durationMs).toBe(1000);
+      expect((await fetchProfile(`${base}heap`)).samples.length).toBeGreaterThan(0);
+      const index = (await (await fetch(base)).text()).replaceAll('&#34;', '"');
+      expect(index).toMatch(/engine inspector of Node v\d+.*because The engine "datadog" did not load/);
+      expect(index).not.toContain('Degraded');
+    } finally {
+      await service.stop();
     }
   });
 });

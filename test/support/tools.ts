@@ -4,12 +4,14 @@ import path from 'node:path';
 const known: Record<string, { install: string; names?: string[] }> = {
   go: { install: 'apt-get install golang-go, or https://go.dev/dl' },
   dot: { install: 'apt-get install graphviz' },
+  nginx: { install: 'apt-get install nginx-light' },
   chromium: { install: 'apt-get install chromium', names: ['chromium', 'chromium-browser', 'google-chrome'] },
 };
 
 /** Where an outside tool lies, if it is on the PATH. */
 export function toolPath(tool: string): string | undefined {
-  const folders = (process.env['PATH'] ?? '').split(path.delimiter).filter(Boolean);
+  // Servers are installed where only root's PATH looks.
+  const folders = [...(process.env['PATH'] ?? '').split(path.delimiter), '/usr/sbin'].filter(Boolean);
   const endings = process.platform === 'win32' ? ['.exe', '.cmd'] : [''];
   const names = known[tool]?.names ?? [tool];
   return names

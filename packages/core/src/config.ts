@@ -1,9 +1,5 @@
+import { ENGINE_NAMES, type EngineName } from './engine/engine-name.js';
 import { LoopprofError } from './errors.js';
-
-/** The engines by name; `auto` takes the first that loads. */
-export type EngineName = 'auto' | 'datadog';
-
-export const ENGINE_NAMES: readonly EngineName[] = ['auto', 'datadog'];
 
 /** What `authorize` is told about a request. */
 export interface AccessRequest {
@@ -63,7 +59,8 @@ export interface ProfilerConfig {
    */
   enableHTTP: boolean;
   /**
-   * `host:port` of the standalone server; `:6060` means every interface, port 0 any free port.
+   * `host:port` of the standalone server; `:6060` means every interface, port 0 any free port. Or `unix:/path/to.sock`: a Unix
+   * domain socket that only this user may open. What other machines can reach needs `access` to be a token, a hook or public.
    * @default 'localhost:6060'
    */
   httpAddr: string;
@@ -105,7 +102,8 @@ export interface ProfilerConfig {
    */
   leakAgeMs: number;
   /**
-   * What does the sampling. `auto` takes the first that loads.
+   * What does the sampling: `datadog` (thread CPU, labels) or `inspector` (neither, and no addon). `auto` takes `datadog` where it
+   * loads and no other profiler is in this process.
    * @default 'auto'
    */
   engine: EngineName;
@@ -146,6 +144,11 @@ export interface ProfilerConfig {
    * @default false
    */
   serverTiming: boolean;
+  /**
+   * Make paths in profiles relative to the working directory, and those elsewhere to `node_modules` or to nothing.
+   * @default false
+   */
+  trimPaths: boolean;
   /**
    * Run the sidecar: a worker thread that watches the event loop, answers while it is blocked, makes profiles off the main
    * thread, and serves the standalone address.
@@ -199,6 +202,7 @@ export function defaultProfilerConfig(): ProfilerConfig {
     maxSeries: 1000,
     slowRequestMs: 1000,
     serverTiming: false,
+    trimPaths: false,
     sidecar: true,
     stallThresholdMs: 50,
     hangThresholdMs: 1000,
@@ -245,8 +249,9 @@ const ACCESS: Rule = {
 };
 
 const ADDRESS: Rule = {
-  text: "'host:port' with a port from 0 to 65535, such as 'localhost:6060', '[::1]:6060' or ':6060'",
-  meets: (value) => typeof value === 'string' && parseAddress(value) !== undefined,
+  text: "'host:port' with a port from 0 to 65535, such as 'localhost:6060', '[::1]:6060' or ':6060', or 'unix:/path/to.sock' with an absolute path",
+  meets: (value) =>
+    typeof value === 'string' && (parseAddress(value) !== undefined || socketPath(value) !== undefined),
 };
 
 const DIRECTORY: Rule = {
@@ -277,6 +282,7 @@ const RULES: Record<keyof ProfilerConfig, Rule> = {
   maxSeries: integer(1, 100_000),
   slowRequestMs: integer(1, 3_600_000),
   serverTiming: BOOLEAN,
+  trimPaths: BOOLEAN,
   sidecar: BOOLEAN,
   stallThresholdMs: integer(20, 3_600_000),
   hangThresholdMs: integer(100, 3_600_000),
@@ -298,7 +304,7 @@ export function resolveConfig(given: Partial<ProfilerConfig> = {}): ResolvedConf
     const rule = Object.hasOwn(RULES, field) ? RULES[field as keyof ProfilerConfig] : undefined;
     if (!rule)
       throw invalid(
-        `Unknown configuration field \`${field}\`. Fields are: ${Object.keys(RULES).join(', ')}.`,
+        `Unknown configuration field \`${clipped(field)}\`. Fields are: ${Object.keys(RULES).join(', ')}.`,
       );
     if (!rule.meets(value))
       throw invalid(
@@ -307,7 +313,20 @@ export function resolveConfig(given: Partial<ProfilerConfig> = {}): ResolvedConf
     config[field] = value;
     fields.add(field as keyof ProfilerConfig);
   }
-  return { ...(config as unknown as ProfilerConfig), given: fields };
+  const resolved = { ...(config as unknown as ProfilerConfig), given: fields };
+  checkReach(resolved);
+  return resolved;
+}
+
+/** Throws LOOPPROF_INVALID_CONFIG for a standalone server that other machines could reach and nothing protects. */
+function checkReach({ enableHTTP, httpAddr, access }: ProfilerConfig): void {
+  if (!enableHTTP || access !== 'loopback' || socketPath(httpAddr) !== undefined) return;
+  const host = parseAddress(httpAddr)?.host?.toLowerCase();
+  if (host === 'localhost' || host === '::1' || (host !== undefined && /^127(?:\.\d+){3}$/.test(host)))
+    return;
+  throw invalid(
+    `\`httpAddr\` '${httpAddr}' can be reached from other machines, where access: 'loopback' does not hold: set access: { token }, { authorize } or 'public', or use 'localhost:6060'.`,
+  );
 }
 
 /** Splits `host:port`; undefined when it is malformed. An empty host means every interface. */
@@ -316,6 +335,12 @@ export function parseAddress(address: string): { host: string | undefined; port:
   if (!match) return undefined;
   const port = Number(match[3]);
   return port > 65_535 ? undefined : { host: match[1] ?? (match[2] || undefined), port };
+}
+
+/** The path of `unix:/path/to.sock`; undefined when it is something else. */
+export function socketPath(address: string): string | undefined {
+  // eslint-disable-next-line no-control-regex
+  return /^unix:(\/[^\0-\x1f]*[^\0-\x1f/])$/.exec(address)?.[1];
 }
 
 function invalid(message: string): LoopprofError {
@@ -329,8 +354,14 @@ function withoutSecrets(value: unknown): string {
 
 /** A value for an error message. */
 function shown(value: unknown): string {
-  if (typeof value === 'string') return `'${value}' (string)`;
+  if (typeof value === 'string') return `'${clipped(value)}' (string)`;
   if (typeof value === 'object' && value !== null)
-    return `an object with ${Object.keys(value).join(', ') || 'no fields'}`;
-  return `${String(value)} (${typeof value})`;
+    return `an object with ${clipped(Object.keys(value).join(', ')) || 'no fields'}`;
+  return `${clipped(String(value))} (${typeof value})`;
+}
+
+const MAX_SHOWN_LENGTH = 100;
+
+function clipped(text: string): string {
+  return text.length > MAX_SHOWN_LENGTH ? `${text.slice(0, MAX_SHOWN_LENGTH)}…` : text;
 }

@@ -11,6 +11,7 @@ export type LoopprofErrorCode =
   | 'LOOPPROF_METHOD_NOT_ALLOWED'
   | 'LOOPPROF_FORBIDDEN'
   | 'LOOPPROF_UNAUTHORIZED'
+  | 'LOOPPROF_TOO_MANY'
   | 'LOOPPROF_ABORTED'
   | 'LOOPPROF_LOOP_BLOCKED'
   | 'LOOPPROF_INTERNAL';
@@ -27,10 +28,16 @@ const STATUS: Record<LoopprofErrorCode, number> = {
   LOOPPROF_METHOD_NOT_ALLOWED: 405,
   LOOPPROF_FORBIDDEN: 403,
   LOOPPROF_UNAUTHORIZED: 401,
+  LOOPPROF_TOO_MANY: 429,
   LOOPPROF_ABORTED: 499,
   LOOPPROF_LOOP_BLOCKED: 503,
   LOOPPROF_INTERNAL: 500,
 };
+
+/** What a LoopprofError carries beside its message. */
+export interface LoopprofErrorOptions extends ErrorOptions {
+  retryAfterSeconds?: number;
+}
 
 /**
  * LoopprofError is the one error class of loopprof: a stable `code`, the HTTP `status` it is answered with, and a message
@@ -50,12 +57,15 @@ export class LoopprofError extends Error {
   readonly code: LoopprofErrorCode;
   /** The HTTP status a request that ran into this error is answered with. */
   readonly status: number;
+  /** For LOOPPROF_TOO_MANY: when it is worth trying again. */
+  readonly retryAfterSeconds: number | undefined;
 
-  constructor(code: LoopprofErrorCode, message: string, options?: ErrorOptions) {
+  constructor(code: LoopprofErrorCode, message: string, options?: LoopprofErrorOptions) {
     super(message, options);
     this.name = 'LoopprofError';
     this.code = code;
     this.status = STATUS[code];
+    this.retryAfterSeconds = options?.retryAfterSeconds;
   }
 }
 

@@ -3,7 +3,8 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { isMainThread } from 'node:worker_threads';
 import { resolveConfig, type Access, type ProfilerConfig, type ResolvedConfig } from './config.js';
 import { isLoopprofError, LoopprofError, messageOf } from './errors.js';
-import { mountedAccess, standaloneAccess, type AccessCheck } from './http/access.js';
+import { mountedAccess, serverAccess, type AccessCheck } from './http/access.js';
+import { CaptureBudget } from './http/capture-budget.js';
 import { createHandler, type ProcessStatus } from './http/handler.js';
 import type { PprofHandler } from './http/message.js';
 import { startStandaloneServer, type StandaloneServer } from './http/node-server.js';
@@ -18,7 +19,7 @@ import type { Stall } from './recorder/stalls.js';
 import { leaseThread, type ThreadLease } from './shared.js';
 import type { SidecarContext } from './sidecar/sidecar.js';
 import { Symbolizer } from './symbols/symbolizer.js';
-import type { Reporter, Thread, ThreadOptions } from './thread.js';
+import { trimFolder, type Reporter, type Thread, type ThreadOptions } from './thread.js';
 
 /** Who may read at one mount. */
 export interface HandlerAccess {
@@ -71,8 +72,11 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
     waits: () => this.#thread().session.waits,
     threads: () => this.#thread().session.threads,
     leakAgeMs: () => this.#running().leakAgeMs,
-    symbolizer: new Symbolizer(),
-    mappingFile: mainProcess.argv[1] ?? mainProcess.execPath,
+    overhead: () => this.#thread().overhead(),
+    symbolizer: new Symbolizer(() => (this.#lease ? trimFolder(this.#lease.thread.options) : undefined)),
+    get mappingFile(): string {
+      return this.symbolizer.trimmed(mainProcess.argv[1] ?? mainProcess.execPath);
+    },
   });
   /** The same, in the sidecar where that can be. */
   readonly #registry = new ProfileRegistry(
@@ -81,7 +85,9 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
     ),
     this.#local.documents,
   );
+  readonly #budget = new CaptureBudget();
   #config: ResolvedConfig | undefined;
+  #inheritedAccess: { readonly config: ResolvedConfig | undefined; readonly check: AccessCheck } | undefined;
   #lease: ThreadLease | undefined;
   #contextId: number | undefined;
   #address: string | undefined;
@@ -113,7 +119,10 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
     });
   }
 
-  /** URL of the standalone server's index page, such as `http://127.0.0.1:6060/debug/pprof/`; undefined while it does not listen. */
+  /**
+   * URL of the standalone server's index page, such as `http://127.0.0.1:6060/debug/pprof/`, or `unix:` and the path of its socket;
+   * undefined while it does not listen.
+   */
   get address(): string | undefined {
     return this.#address;
   }
@@ -178,7 +187,7 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
       return;
     }
     const server = await startStandaloneServer(
-      this.#handlerWith(standaloneAccess(config.access)),
+      this.#handlerWith(serverAccess(config.access, config.httpAddr)),
       config.httpAddr,
     );
     if (this.#config === config) {
@@ -246,7 +255,11 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
     const config = inheritAccess ? this.#config : undefined;
     const writtenOut = config?.given.has('access') ?? false;
     if (!writtenOut) this.#tellAboutAccess();
-    return mountedAccess(config?.access ?? 'loopback', { writtenOut });
+    if (this.#inheritedAccess?.config !== config || !this.#inheritedAccess) {
+      const check = mountedAccess(config?.access ?? 'loopback', { writtenOut });
+      this.#inheritedAccess = { config, check };
+    }
+    return this.#inheritedAccess.check;
   }
 
   #tellAboutAccess(): void {
@@ -264,6 +277,7 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
       config: () => this.#running(),
       checkAccess,
       logger: this.#logger,
+      budget: this.#budget,
       status: () => this.#status(),
     });
   }
@@ -282,12 +296,16 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
       stallThresholdMs: config.stallThresholdMs,
       blockProfileRate: config.enableBlock ? config.blockProfileRate : 0,
       sidecar: config.sidecar,
+      trimPaths: config.trimPaths,
     };
     const lease = leaseThread(options);
     const { session, sidecar, sidecarMissing, reporters } = lease.thread;
     this.#lease = lease;
     if (!this.#isSilent) reporters.add(this.#reporter);
     if (lease.first) {
+      session.onFallback = (reason) => this.#tellAboutFallback(session.engine, reason);
+      if (session.fallbackBecause !== undefined)
+        this.#tellAboutFallback(session.engine, session.fallbackBecause);
       if (sidecarMissing !== undefined)
         this.#logger.warn({}, `loopprof: there is no sidecar: ${sidecarMissing}`);
       if (sidecar?.doorClosedBecause !== undefined)
@@ -304,6 +322,10 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
     this.#contextId = sidecar?.attach(this.#sidecarContext(config));
     for (const problem of this.#problems())
       this.#logger.error({ err: problem }, `loopprof: ${problem.message}`);
+  }
+
+  #tellAboutFallback(engine: string | undefined, reason: string): void {
+    this.#logger.warn({ engine, reason }, `loopprof: samples by the ${engine}, because: ${reason}`);
   }
 
   #watchSlowRequests(): void {
@@ -438,6 +460,9 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
         ['pid', String(mainProcess.pid)],
         ['Node', mainProcess.version],
         ['engine', session.engine ?? 'none'],
+        ...(session.fallbackBecause === undefined
+          ? []
+          : [['instead of @datadog/pprof because', session.fallbackBecause] as const]),
         ['sidecar', sidecar?.running ? 'running' : (sidecarMissing ?? 'none')],
         ...(sidecar?.doorClosedBecause === undefined
           ? []

@@ -8,7 +8,7 @@ import { Monitor, type MonitoredStall } from './monitor/monitor.js';
 import { NO_REQUEST, type RequestLabels } from './monitor/requests.js';
 import type { RouteOwner } from './monitor/running-routes.js';
 import { OTHER_METHOD, OTHER_ROUTE } from './monitor/series.js';
-import type { StallsReading } from './profiles/sources.js';
+import type { Overhead, StallsReading } from './profiles/sources.js';
 import { mainProcess } from './realm.js';
 import { BlockTable } from './recorder/block-table.js';
 import type { ContentionReading } from './recorder/contentions.js';
@@ -32,6 +32,7 @@ export interface ThreadOptions extends SessionOptions {
   /** 0: stalls are in no profile. */
   blockProfileRate: number;
   sidecar: boolean;
+  trimPaths: boolean;
 }
 
 /** Says what happens on the thread. */
@@ -57,6 +58,7 @@ export interface Thread {
   readonly sidecarMissing: string | undefined;
   /** The profilers that can log what happens on the thread; the first of them does. */
   readonly reporters: Set<Reporter>;
+  overhead(): Overhead;
   stop(): Promise<void>;
 }
 
@@ -76,6 +78,7 @@ export function startThread(options: ThreadOptions): Thread {
           sampleIntervalMicros: options.cpuSampleIntervalMicros,
           windowMs: options.windowMs,
           mappingFile: mainProcess.argv[1] ?? mainProcess.execPath,
+          trimTo: trimFolder(options),
           onTrouble: (message) => report('warn', message),
         })
       : undefined;
@@ -141,6 +144,7 @@ export function startThread(options: ThreadOptions): Thread {
   clock.open();
   monitor.start();
   const startProblem = startSidecar(sidecar);
+  const startedMs = performance.now();
   return {
     options,
     session,
@@ -152,6 +156,11 @@ export function startThread(options: ThreadOptions): Thread {
     sidecarMissing: missing ?? startProblem,
     readStalls,
     readBlocks,
+    overhead: () => {
+      const { harvests, harvestMs } = spentBy(session);
+      const loopShare = harvestMs / (performance.now() - startedMs);
+      return { harvests, harvestMs, loopShare, sidecarActiveMs: sidecar?.activeMs };
+    },
     stop: async () => {
       monitor.stop();
       session.stop();
@@ -176,6 +185,19 @@ function startSidecar(sidecar: Sidecar | undefined): string | undefined {
   } catch (error) {
     return `its thread did not start: ${messageOf(error)}`;
   }
+}
+
+function spentBy(session: RecorderSession): { harvests: number; harvestMs: number } {
+  try {
+    return session.recorder().spent;
+  } catch {
+    return { harvests: 0, harvestMs: 0 };
+  }
+}
+
+/** Where paths are to be made relative to. */
+export function trimFolder({ trimPaths }: Pick<ThreadOptions, 'trimPaths'>): string | undefined {
+  return trimPaths ? mainProcess.cwd() : undefined;
 }
 
 function chunksOf(session: RecorderSession): ReturnType<RecorderSession['recorder']>['chunks'] | undefined {

@@ -51,6 +51,10 @@ const WRONG: Partial<Record<keyof ProfilerConfig, [value: unknown, shown: string
     ['[::1:6060', "'[::1:6060'"],
     ['localhost:6060/debug', "'localhost:6060/debug'"],
     ['localhost:6060\n', 'localhost:6060'],
+    ['unix:', "'unix:'"],
+    ['unix:pprof.sock', "'unix:pprof.sock'"],
+    ['unix:/run/app/', "'unix:/run/app/'"],
+    ['unix:/run/\0app.sock', 'unix:/run/'],
   ],
   profileDurationMs: [
     ['30000', "'30000' (string)"],
@@ -131,6 +135,10 @@ const WRONG: Partial<Record<keyof ProfilerConfig, [value: unknown, shown: string
     [0, '0 (number)'],
     [3_600_001, '3600001 (number)'],
   ],
+  trimPaths: [
+    ['yes', "'yes' (string)"],
+    [0, '0 (number)'],
+  ],
   serverTiming: [
     ['on', "'on' (string)"],
     [1, '1 (number)'],
@@ -170,7 +178,7 @@ const RULES: Partial<Record<keyof ProfilerConfig, RegExp>> = {
   mutexProfileFraction: /an integer from 0 to 1000000/,
   asyncSampleRate: /an integer from 0 to 1000000/,
   leakAgeMs: /an integer from 1000 to 86400000/,
-  engine: /one of 'auto', 'datadog'/,
+  engine: /one of 'auto', 'datadog', 'inspector'/,
   access: /'loopback', 'public', \{ token \} with at least 16 characters, or \{ authorize \} with a function/,
   windowMs: /an integer from 1000 to 3600000/,
   maxSeconds: /an integer from 1 to 3600/,
@@ -178,6 +186,7 @@ const RULES: Partial<Record<keyof ProfilerConfig, RegExp>> = {
   maxSeries: /an integer from 1 to 100000/,
   slowRequestMs: /an integer from 1 to 3600000/,
   serverTiming: /true or false/,
+  trimPaths: /true or false/,
   sidecar: /true or false/,
   stallThresholdMs: /an integer from 20 to 3600000/,
   hangThresholdMs: /an integer from 100 to 3600000/,
@@ -192,7 +201,7 @@ const RIGHT: Partial<Record<keyof ProfilerConfig, unknown[]>> = {
   enableMutex: [true, false],
   enableGoroutine: [true, false],
   enableHTTP: [true, false],
-  httpAddr: ['localhost:6060', ':6060', '[::1]:0', '0.0.0.0:65535', 'db-1.internal:1'],
+  httpAddr: ['localhost:6060', 'LOCALHOST:1', '127.9.9.9:65535', '[::1]:0', 'unix:/run/app/pprof.sock'],
   profileDurationMs: [1000, 3_600_000],
   cpuSampleIntervalMicros: [1000, 1_000_000],
   memorySampleBytes: [1024, 1_073_741_824],
@@ -200,7 +209,7 @@ const RIGHT: Partial<Record<keyof ProfilerConfig, unknown[]>> = {
   mutexProfileFraction: [0, 1, 1_000_000],
   asyncSampleRate: [0, 1, 1_000_000],
   leakAgeMs: [1000, 86_400_000],
-  engine: ['auto', 'datadog'],
+  engine: ['auto', 'datadog', 'inspector'],
   access: ['loopback', 'public', { token: '0123456789abcdef' }, { authorize: () => false }],
   windowMs: [1000, 3_600_000],
   maxSeconds: [1, 3600],
@@ -208,6 +217,7 @@ const RIGHT: Partial<Record<keyof ProfilerConfig, unknown[]>> = {
   maxSeries: [1, 100_000],
   slowRequestMs: [1, 3_600_000],
   serverTiming: [true, false],
+  trimPaths: [true, false],
   sidecar: [true, false],
   stallThresholdMs: [20, 3_600_000],
   hangThresholdMs: [100, 3_600_000],
@@ -290,6 +300,38 @@ describe('a configuration', () => {
     const { code, message } = refusalOf(given);
     expect(code).toBe('LOOPPROF_INVALID_CONFIG');
     expect(message).toMatch(/^The configuration must be an object, got /);
+  });
+});
+
+describe('an address that other machines can reach', () => {
+  const OPEN = [
+    ':6060',
+    '0.0.0.0:65535',
+    '[::]:6060',
+    'db-1.internal:1',
+    '192.0.2.1:0',
+    'localhost.:1',
+    '127.1:1',
+  ];
+
+  it.each(OPEN)('%s is refused where only loopback access holds, written out or not', (httpAddr) => {
+    for (const config of [{ httpAddr }, { httpAddr, access: 'loopback' }]) {
+      const { code, message } = refusalOf(config);
+      expect(code).toBe('LOOPPROF_INVALID_CONFIG');
+      expect(message).toContain(`\`httpAddr\` '${httpAddr}' can be reached from other machines`);
+      expect(message).toMatch(/set access: \{ token \}.*or use 'localhost:6060'/);
+    }
+  });
+
+  it.each(OPEN)('%s is taken with a token, a hook, public access, or without a server', (httpAddr) => {
+    for (const more of [
+      { access: { token: TOKEN } },
+      { access: { authorize: () => true } },
+      { access: 'public' },
+      { enableHTTP: false },
+    ] as const) {
+      expect(resolveConfig({ httpAddr, ...more })).toMatchObject({ httpAddr, ...more });
+    }
   });
 });
 

@@ -16,7 +16,7 @@ new PerformanceObserver((list) => {
 }).observe({ entryTypes: ['gc'] });
 
 const app = express();
-app.use(profilingMiddleware({ access: 'loopback', serverTiming: true }));
+app.use(profilingMiddleware({ access: 'loopback', serverTiming: true, engine: process.env.ENGINE }));
 
 let blockedMs = 0;
 function block(durationMs) {

@@ -29,7 +29,7 @@ function turn() {
   setImmediate(turn);
 }
 
-const profiler = new Profiler({ httpAddr: 'localhost:0' });
+const profiler = new Profiler({ httpAddr: 'localhost:0', engine: process.env.ENGINE });
 profiler.start().then(() => {
   console.log(profiler.address);
   turn();

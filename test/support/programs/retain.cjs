@@ -12,7 +12,7 @@ function garbage() {
   return kept;
 }
 
-const config = { httpAddr: 'localhost:0' };
+const config = { httpAddr: 'localhost:0', engine: process.env.ENGINE };
 if (process.argv[3] !== undefined) config.memorySampleBytes = Number(process.argv[3]);
 const profiler = new Profiler(config);
 profiler.start().then(() => {

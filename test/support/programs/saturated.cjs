@@ -17,7 +17,7 @@ function turn() {
 }
 
 async function main() {
-  const profiler = new Profiler({ enableHTTP: false, access: 'public' });
+  const profiler = new Profiler({ enableHTTP: false, access: 'public', engine: process.env.ENGINE });
   await profiler.start();
   const handler = profiler.createHandler();
   turn();

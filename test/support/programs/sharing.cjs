@@ -12,7 +12,7 @@ const copy = createRequire(join(process.argv[2], 'any.js'))('@loopprof/core');
 const logged = [];
 const loggerOf = (holder) => {
   const at = (level) => (details, message) => logged.push({ holder, level, message });
-  return { debug: () => {}, info: at('info'), warn: at('warn'), error: at('error') };
+  return { debug: () => {}, info: () => {}, warn: at('warn'), error: at('error') };
 };
 
 async function ask(base) {

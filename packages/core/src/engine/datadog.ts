@@ -25,6 +25,7 @@ import type {
   RawCpuWindow,
   RawHeapNode,
 } from './engine.js';
+import { heapSamplerRuns, mayStopHeapSampler } from './heap-sharing.js';
 
 interface NativeTimeProfile {
   readonly topDownRoot: RawCpuNode;
@@ -40,7 +41,7 @@ interface NativeTimeProfiler extends LabellingProfiler {
 }
 
 interface TimeProfilerBindings {
-  TimeProfiler: new (options: Record<string, unknown>) => NativeTimeProfiler;
+  TimeProfiler: { new (options: Record<string, unknown>): NativeTimeProfiler; prototype: NativeTimeProfiler };
 }
 
 interface AsyncContextFrame {
@@ -72,6 +73,7 @@ class DatadogCpuSampler implements CpuSampler {
   #intervalMicros = 0;
   #harvestedAt = 0;
   #suspicions = 0;
+  #unwatch: () => void = () => {};
 
   constructor(bindings: TimeProfilerBindings, contextFrame: AsyncContextFrame) {
     this.#bindings = bindings;
@@ -82,7 +84,7 @@ class DatadogCpuSampler implements CpuSampler {
     return this.#labels;
   }
 
-  start({ intervalMicros, labels }: CpuSamplerOptions): void {
+  start({ intervalMicros, labels, onRival }: CpuSamplerOptions): void {
     const useCPED = labels && this.#contextFrame.isAsyncContextFrameActive();
     const store = useCPED ? new AsyncLocalStorage<ContextHolder>() : undefined;
     const profiler = new this.#bindings.TimeProfiler({
@@ -99,6 +101,7 @@ class DatadogCpuSampler implements CpuSampler {
     });
     profiler.start();
     this.#profiler = profiler;
+    this.#unwatch = watchForRival(this.#bindings, { ours: profiler, onRival });
     if (store) this.#labels = new ContextFrameLabels(profiler, store);
     else this.#labels = labels ? new HookedLabels(profiler) : undefined;
     this.#intervalMicros = intervalMicros;
@@ -110,7 +113,7 @@ class DatadogCpuSampler implements CpuSampler {
     const profiler = this.#profiler;
     if (!profiler) throw new LoopprofError('LOOPPROF_NOT_STARTED', 'The CPU sampler is not running.');
     const result = profiler.stopAndCollect(true, ({ topDownRoot, nonJSThreadsCpuTime }) =>
-      convert({ root: topDownRoot, otherThreadsCpuNanos: nonJSThreadsCpuTime }),
+      convert({ root: topDownRoot, otherThreadsCpuNanos: nonJSThreadsCpuTime, cpuMeasured: true }),
     );
     this.#restartIfStuck(profiler);
     return result;
@@ -118,6 +121,7 @@ class DatadogCpuSampler implements CpuSampler {
 
   stop(): void {
     const profiler = this.#profiler;
+    this.#unwatch();
     this.#profiler = undefined;
     this.#labels = undefined;
     // Not `stop(false)`: it would build a tree that nobody reads.
@@ -142,15 +146,39 @@ class DatadogCpuSampler implements CpuSampler {
   }
 }
 
+/**
+ * The addon has one profiler per thread: a second start throws, and may end the host's process with it. So whoever comes second is
+ * let through the native class's own door, and we hear of it in time to make room. Gives a function that ends the watch.
+ */
+function watchForRival(
+  { TimeProfiler }: TimeProfilerBindings,
+  { ours, onRival }: { ours: NativeTimeProfiler; onRival: () => void },
+): () => void {
+  const { prototype } = TimeProfiler;
+  // eslint-disable-next-line @typescript-eslint/unbound-method -- called on whoever it was called on
+  const start = prototype.start;
+  const watched = function (this: NativeTimeProfiler): void {
+    if (this !== ours) onRival();
+    start.call(this);
+  };
+  prototype.start = watched;
+  return () => {
+    if (prototype.start === watched) prototype.start = start;
+  };
+}
+
 class DatadogHeapSampler implements HeapSampler {
   readonly #bindings: HeapProfilerBindings;
+  #startedHere = false;
 
   constructor(bindings: HeapProfilerBindings) {
     this.#bindings = bindings;
   }
 
   start({ intervalBytes, stackDepth }: HeapSamplerOptions): void {
-    this.#bindings.startSamplingHeapProfiler(intervalBytes, stackDepth);
+    this.#startedHere = !heapSamplerRuns();
+    // The addon stops at exit what it was told to start, and so would stop Node's own --heap-prof.
+    if (this.#startedHere) this.#bindings.startSamplingHeapProfiler(intervalBytes, stackDepth);
   }
 
   read<T>(convert: (root: RawHeapNode) => T): T {
@@ -158,7 +186,7 @@ class DatadogHeapSampler implements HeapSampler {
   }
 
   stop(): void {
-    this.#bindings.stopSamplingHeapProfiler();
+    if (this.#startedHere && mayStopHeapSampler()) this.#bindings.stopSamplingHeapProfiler();
   }
 }
 
@@ -178,7 +206,7 @@ export function loadDatadogEngine(): Engine {
   } catch (error) {
     throw new LoopprofError(
       'LOOPPROF_ENGINE_UNAVAILABLE',
-      `The engine "datadog" did not load: ${messageOf(error).split('\n')[0]}. ` +
+      `The engine "datadog" did not load: ${messageOf(error).split('\n')[0]?.replace(/\.$/, '')}. ` +
         'It needs the native addon of @datadog/pprof, which is prebuilt for Linux (glibc, musl), macOS and Windows.',
       { cause: error },
     );

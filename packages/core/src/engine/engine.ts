@@ -40,6 +40,8 @@ export interface RawCpuWindow {
   readonly root: RawCpuNode;
   /** CPU that threads without JavaScript (GC helpers, libuv's pool, the compiler) used meanwhile; undefined if not known. */
   readonly otherThreadsCpuNanos: number | undefined;
+  /** Whether `cpuTime` of its samples is thread CPU; where not, it is the time that the sample stands for, 0 when idle. */
+  readonly cpuMeasured: boolean;
 }
 
 export interface RawHeapNode extends RawNode {
@@ -51,6 +53,8 @@ export interface CpuSamplerOptions {
   intervalMicros: number;
   /** Whether samples may carry labels. */
   labels: boolean;
+  /** Called when somebody else is about to start the profiler of this engine, and would fail because we have it; may stop us. */
+  onRival: () => void;
 }
 
 /** Labels of the code that runs: names and values. One object per distinct set, so that sets compare by identity. */

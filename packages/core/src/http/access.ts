@@ -1,32 +1,22 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
-import { isIP } from 'node:net';
-import type { Access, AccessRequest } from '../config.js';
+import { socketPath, type Access, type AccessRequest } from '../config.js';
 import { LoopprofError } from '../errors.js';
+import { BackOff } from './back-off.js';
+import { checkDirect, checkLoopback } from './loopback.js';
 import type { PprofRequest } from './message.js';
 
-/** Decides about one request: returns if it may read, throws LOOPPROF_FORBIDDEN or LOOPPROF_UNAUTHORIZED if not. */
+/**
+ * Decides about one request: returns if it may read, throws LOOPPROF_FORBIDDEN, LOOPPROF_UNAUTHORIZED or LOOPPROF_TOO_MANY if not.
+ * Keeps who has guessed tokens, so a door has one check for all its requests.
+ */
 export type AccessCheck = (request: PprofRequest) => void | Promise<void>;
 
 /** A hook that has not answered by then has refused. */
 const AUTHORIZE_TIMEOUT_MS = 10_000;
 
-/** What proxies add. A request that carries any of them did not come straight from a program on this machine. */
-const FORWARDING_HEADERS = [
-  'forwarded',
-  'via',
-  'x-real-ip',
-  'x-client-ip',
-  'x-cluster-client-ip',
-  'x-original-forwarded-for',
-  'true-client-ip',
-  'cf-connecting-ip',
-  'fastly-client-ip',
-  'x-envoy-external-address',
-];
-
 /** The check for routes mounted in an app, whose port a proxy on the same host may serve to the world. */
 export function mountedAccess(access: Access, { writtenOut }: { writtenOut: boolean }): AccessCheck {
-  const check = standaloneAccess(access);
+  const check = accessCheck(access, checkLoopback);
   return (request) => {
     if (!writtenOut && process.env['NODE_ENV'] === 'production') {
       throw forbidden(
@@ -42,59 +32,35 @@ export function mountedAccess(access: Access, { writtenOut }: { writtenOut: bool
   };
 }
 
-/** The check for the standalone server's own port. */
-export function standaloneAccess(access: Access): AccessCheck {
+/** The check for the standalone server, which has its address for itself; a Unix domain socket is its owner's alone. */
+export function serverAccess(access: Access, httpAddr: string): AccessCheck {
+  return accessCheck(access, socketPath(httpAddr) === undefined ? checkLoopback : checkDirect);
+}
+
+function accessCheck(access: Access, local: AccessCheck): AccessCheck {
   if (access === 'public') return () => {};
-  if (access === 'loopback') return checkLoopback;
+  if (access === 'loopback') return local;
   if ('token' in access) return tokenCheck(access.token);
   return authorizeCheck(access.authorize);
 }
 
-function checkLoopback({ remoteAddress, headers }: PprofRequest): void {
-  const hint = 'Set access: { token } to allow it.';
-  if (!isLoopback(remoteAddress))
-    throw forbidden(`closed: only requests from this machine are answered. ${hint}`);
-  const forwarded = Object.keys(headers).some(
-    (name) => name.startsWith('x-forwarded') || FORWARDING_HEADERS.includes(name),
-  );
-  if (forwarded) throw forbidden(`closed: the request came through a proxy. ${hint}`);
-  const host = headers['host'];
-  if (typeof host !== 'string' || !isLocalHost(host)) {
-    throw forbidden(`closed: the Host header must be an IP address or exactly localhost. ${hint}`);
-  }
-  const site = headers['sec-fetch-site'];
-  const foreignSite = site !== undefined && site !== 'none' && site !== 'same-origin';
-  if (foreignSite || !isOwnOrigin(headers['origin'], host)) {
-    throw forbidden(`closed: the request was sent by another site's page. ${hint}`);
-  }
-}
-
-function isLoopback(address: string | undefined): boolean {
-  if (address === undefined) return false;
-  if (address === '::1') return true;
-  const v4 = address.toLowerCase().startsWith('::ffff:') ? address.slice('::ffff:'.length) : address;
-  return isIP(v4) === 4 && v4.startsWith('127.');
-}
-
-/** Against DNS rebinding: a name that an attacker's server resolves never is an IP literal or `localhost`. */
-function isLocalHost(host: string): boolean {
-  const match = /^(?:\[([0-9a-f:.]+)\]|([^\s:[\]]+))(?::\d{1,5})?$/i.exec(host);
-  if (!match) return false;
-  if (match[1] !== undefined) return isIP(match[1]) === 6;
-  const name = match[2] as string;
-  return name.toLowerCase() === 'localhost' || isIP(name) === 4;
-}
-
-function isOwnOrigin(origin: string | readonly string[] | undefined, host: string): boolean {
-  return origin === undefined || origin === `http://${host}` || origin === `https://${host}`;
-}
-
 function tokenCheck(token: string): AccessCheck {
   const expected = digest(token);
-  return ({ headers }) => {
+  const backOff = new BackOff();
+  return ({ headers, remoteAddress }) => {
+    const waitMs = backOff.waitMs(remoteAddress);
+    if (waitMs > 0) {
+      const retryAfterSeconds = Math.ceil(waitMs / 1000);
+      throw new LoopprofError(
+        'LOOPPROF_TOO_MANY',
+        `closed: too many wrong tokens from this address: wait ${retryAfterSeconds} s.`,
+        { retryAfterSeconds },
+      );
+    }
     const given = tokenOf(headers['authorization']);
     // Digests have one length, so the comparison tells nothing about the token's.
     if (given !== undefined && timingSafeEqual(digest(given), expected)) return;
+    if (given !== undefined) backOff.noteFailure(remoteAddress);
     throw new LoopprofError(
       'LOOPPROF_UNAUTHORIZED',
       'closed: send the token as "Authorization: Bearer TOKEN", or as the password: http://x:TOKEN@host/…',
@@ -121,19 +87,24 @@ function digest(text: string): Buffer {
 function authorizeCheck(authorize: (request: AccessRequest) => boolean | Promise<boolean>): AccessCheck {
   return async ({ method, url, headers, remoteAddress }) => {
     let timer: NodeJS.Timeout | undefined;
-    const refusedByTime = new Promise<false>((resolve) => {
-      timer = setTimeout(resolve, AUTHORIZE_TIMEOUT_MS, false);
+    const timeout = new Promise<never>((_resolve, reject) => {
+      timer = setTimeout(
+        () => reject(new Error(`access.authorize gave no answer within ${AUTHORIZE_TIMEOUT_MS / 1000} s`)),
+        AUTHORIZE_TIMEOUT_MS,
+      );
       timer.unref();
     });
+    let failure: unknown;
     try {
       const allowed = Promise.resolve(authorize({ method, url, headers, remoteAddress }));
-      if ((await Promise.race([allowed, refusedByTime])) === true) return;
-    } catch {
-      // Whatever went wrong in the hook, the answer is no.
+      if ((await Promise.race([allowed, timeout])) === true) return;
+    } catch (error) {
+      // Whatever went wrong in the hook, the answer is no; the log says what.
+      failure = error;
     } finally {
       clearTimeout(timer);
     }
-    throw forbidden('closed: refused by access.authorize.');
+    throw new LoopprofError('LOOPPROF_FORBIDDEN', 'closed: refused by access.authorize.', { cause: failure });
   };
 }
 

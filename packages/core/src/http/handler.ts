@@ -3,9 +3,11 @@ import { isLoopprofError, LoopprofError, messageOf } from '../errors.js';
 import type { ProfilerConfig } from '../config.js';
 import type { Logger } from '../logger.js';
 import type { JsonDocument } from '../profiles/document.js';
-import type { Profile } from '../profiles/profile.js';
+import type { Capture, CaptureRequest, Profile } from '../profiles/profile.js';
 import type { ProfileRegistry } from '../profiles/registry.js';
 import type { AccessCheck } from './access.js';
+import { AuditLog } from './audit-log.js';
+import { CaptureBudget } from './capture-budget.js';
 import { INDEX_CSP, indexPage } from './index-page.js';
 import { COMMON_HEADERS, type PprofHandler, type PprofRequest, type PprofResponse } from './message.js';
 import { parseCapture } from './params.js';
@@ -16,6 +18,8 @@ export interface HandlerOptions {
   readonly config: () => ProfilerConfig;
   readonly checkAccess: AccessCheck;
   readonly logger: Logger;
+  /** What captures may cost; handlers of one process share it. */
+  readonly budget?: CaptureBudget;
   /** What the index page says of the process, read when it is shown. */
   readonly status: () => ProcessStatus | Promise<ProcessStatus>;
 }
@@ -28,7 +32,24 @@ export interface ProcessStatus {
 
 const TEXT = 'text/plain; charset=utf-8';
 
-export function createHandler(options: HandlerOptions): PprofHandler {
+/** The options, and what the handler keeps between requests. */
+interface HandlerState extends HandlerOptions {
+  readonly budget: CaptureBudget;
+  readonly audit: AuditLog;
+}
+
+/** A document costs a harvest, and little to write down. */
+const DOCUMENT_COST = 0.25;
+
+/** A full garbage collection holds up the event loop for as long as it takes. */
+const GC_COST = 9;
+
+export function createHandler(given: HandlerOptions): PprofHandler {
+  const options: HandlerState = {
+    ...given,
+    budget: given.budget ?? new CaptureBudget(),
+    audit: new AuditLog(given.logger),
+  };
   return async (request) => {
     try {
       const response = await answer(request, options);
@@ -39,8 +60,13 @@ export function createHandler(options: HandlerOptions): PprofHandler {
   };
 }
 
-async function answer(request: PprofRequest, options: HandlerOptions): Promise<PprofResponse> {
-  await options.checkAccess(request);
+async function answer(request: PprofRequest, options: HandlerState): Promise<PprofResponse> {
+  try {
+    await options.checkAccess(request);
+  } catch (error) {
+    if (isLoopprofError(error)) options.audit.refused(request, error);
+    throw error;
+  }
   if (request.method !== 'GET' && request.method !== 'HEAD') {
     throw new LoopprofError(
       'LOOPPROF_METHOD_NOT_ALLOWED',
@@ -53,7 +79,7 @@ async function answer(request: PprofRequest, options: HandlerOptions): Promise<P
   const name = request.path.slice(1);
   if (name === '') return index(request, options);
   const document = options.registry.documents.find((each) => each.name === name);
-  if (document) return json(document, request.method);
+  if (document) return json(document, { method: request.method, budget: options.budget });
   const profile = options.registry.lookup(name);
   if (!profile) {
     throw new LoopprofError(
@@ -64,19 +90,26 @@ async function answer(request: PprofRequest, options: HandlerOptions): Promise<P
   return capture(profile, { request, query, options });
 }
 
-async function json(document: JsonDocument, method: string): Promise<PprofResponse> {
-  return {
-    status: 200,
-    headers: { ...COMMON_HEADERS, 'Content-Type': 'application/json; charset=utf-8' },
-    body: method === 'HEAD' ? '' : `${JSON.stringify(await document.read(), undefined, 2)}\n`,
-  };
+async function json(
+  document: JsonDocument,
+  { method, budget }: { method: string; budget: CaptureBudget },
+): Promise<PprofResponse> {
+  const headers = { ...COMMON_HEADERS, 'Content-Type': 'application/json; charset=utf-8' };
+  if (method === 'HEAD') return { status: 200, headers, body: '' };
+  const done = budget.begin(DOCUMENT_COST);
+  let body = '';
+  try {
+    body = `${JSON.stringify(await document.read(), undefined, 2)}\n`;
+  } finally {
+    done(body.length);
+  }
+  return { status: 200, headers, body };
 }
 
 async function capture(
   profile: Profile,
-  { request, query, options }: { request: PprofRequest; query: string; options: HandlerOptions },
+  { request, query, options }: { request: PprofRequest; query: string; options: HandlerState },
 ): Promise<PprofResponse> {
-  const { logger } = options;
   const config = options.config();
   const closedBecause = disabledReason(profile, config);
   if (closedBecause !== undefined) throw new LoopprofError('LOOPPROF_PROFILE_DISABLED', closedBecause);
@@ -94,18 +127,34 @@ async function capture(
     ...(asText ? {} : { 'Content-Disposition': `attachment; filename="${filename}"` }),
   };
   if (request.method === 'HEAD') return { status: 200, headers, body: '' };
-  const startedAt = performance.now();
-  const { body, notes } = await profile.capture({ ...captureRequest, signal: request.signal });
-  logger.debug(
-    {
-      profile: profile.name,
-      remoteAddress: request.remoteAddress,
-      sizeBytes: body.length,
-      durationMs: Math.round(performance.now() - startedAt),
-    },
-    'loopprof: profile captured',
+  const { body, notes } = await charged(
+    profile,
+    { ...captureRequest, signal: request.signal },
+    { request, options },
   );
   return { status: 200, headers: { ...headers, ...noteHeader(notes) }, body };
+}
+
+/** Captures within the budget, with a line in the log whatever comes of it. */
+async function charged(
+  profile: Profile,
+  captureRequest: CaptureRequest,
+  { request, options: { budget, audit } }: { request: PprofRequest; options: HandlerState },
+): Promise<Capture> {
+  const started = { profile: profile.name, startedMs: performance.now() };
+  let sizeBytes = 0;
+  const done = budget.begin(captureRequest.gc ? 1 + GC_COST : 1);
+  try {
+    const captured = await profile.capture(captureRequest);
+    sizeBytes = captured.body.length;
+    audit.captured(request, { ...started, sizeBytes });
+    return captured;
+  } catch (error) {
+    audit.notCaptured(request, started, error);
+    throw error;
+  } finally {
+    done(sizeBytes);
+  }
 }
 
 function noteHeader(notes: readonly string[]): Record<string, string> {
@@ -118,7 +167,7 @@ function disabledReason(profile: Profile, config: ProfilerConfig): string | unde
     : `The ${profile.name} profile is turned off: \`${profile.enabledBy}\` is false.`;
 }
 
-async function index({ headers, url }: PprofRequest, options: HandlerOptions): Promise<PprofResponse> {
+async function index({ headers, url }: PprofRequest, options: HandlerState): Promise<PprofResponse> {
   const { registry } = options;
   const config = options.config();
   const host = headers['host'];
@@ -163,10 +212,15 @@ function errorResponse(thrown: unknown, logger: Logger): PprofResponse {
       'X-Go-Pprof': '1',
       ...(status === 401 ? { 'WWW-Authenticate': 'Basic realm="loopprof"' } : {}),
       ...(status === 405 ? { Allow: 'GET, HEAD' } : {}),
-      ...(known && thrown.code === 'LOOPPROF_LOOP_BLOCKED' ? { 'Retry-After': '1' } : {}),
+      ...retryAfter(known ? thrown : undefined),
     },
     body: `${message}\n`,
   };
+}
+
+function retryAfter(error: LoopprofError | undefined): Record<string, string> {
+  const seconds = error?.retryAfterSeconds ?? (error?.code === 'LOOPPROF_LOOP_BLOCKED' ? 1 : undefined);
+  return seconds === undefined ? {} : { 'Retry-After': String(seconds) };
 }
 
 function splitUrl(url: string): { pathname: string; query: string } {

@@ -20,5 +20,14 @@ export interface PprofResponse {
 /** Answers a request; never rejects. */
 export type PprofHandler = (request: PprofRequest) => Promise<PprofResponse>;
 
-/** On every answer: nothing of a process's inside belongs in a cache, and no browser may guess what it is. */
-export const COMMON_HEADERS = { 'X-Content-Type-Options': 'nosniff', 'Cache-Control': 'no-store' };
+/**
+ * On every answer: nothing of a process's inside belongs in a cache, in another site's page or in a frame, and no browser may guess
+ * what it is. Pages that need styles or scripts name them in a policy of their own.
+ */
+export const COMMON_HEADERS = {
+  'X-Content-Type-Options': 'nosniff',
+  'Cache-Control': 'no-store',
+  'Content-Security-Policy': "default-src 'none'; frame-ancestors 'none'",
+  'Cross-Origin-Resource-Policy': 'same-origin',
+  'Referrer-Policy': 'no-referrer',
+};

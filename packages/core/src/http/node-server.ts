@@ -1,9 +1,10 @@
 /** The bridge between `node:http` and the handler, and the standalone server. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { parseAddress } from '../config.js';
+import { parseAddress, socketPath } from '../config.js';
 import { LoopprofError, messageOf } from '../errors.js';
 import { COMMON_HEADERS, type PprofHandler, type PprofResponse } from './message.js';
+import { listenOnUnixSocket } from './unix-socket.js';
 
 /** Where the standalone server serves, as Go's default mux does. */
 export const STANDALONE_PATH = '/debug/pprof';
@@ -18,7 +19,7 @@ export async function answerNodeRequest(
   const onClose = (): void => controller.abort();
   try {
     res.once('close', onClose);
-    return await handler({
+    const response = await handler({
       method: req.method ?? 'GET',
       url,
       path,
@@ -27,6 +28,8 @@ export async function answerNodeRequest(
       httpVersion: req.httpVersion,
       signal: controller.signal,
     });
+    dropSlowReader(res, response.body.length);
+    return response;
   } catch {
     // Not a request of node:http's kind; the handler itself never rejects.
     return {
@@ -37,6 +40,19 @@ export async function answerNodeRequest(
   } finally {
     res.removeListener('close', onClose);
   }
+}
+
+/** A reader may take this long, and a second more for each of so many bytes; its answer is held in memory meanwhile. */
+const READING_MS = 30_000;
+const READING_BYTES_PER_SECOND = 16 * 1024;
+
+function dropSlowReader(res: ServerResponse, sizeBytes: number): void {
+  const limitMs = READING_MS + (sizeBytes / READING_BYTES_PER_SECOND) * 1000;
+  const timer = setTimeout(() => res.destroy(), limitMs);
+  timer.unref();
+  const settle = (): void => clearTimeout(timer);
+  res.once('finish', settle);
+  res.once('close', settle);
 }
 
 /** Answers a request and writes the answer. Resolves when that is done or the client is gone; never rejects. */
@@ -73,7 +89,8 @@ export function pathBelow(path: string, mount: string): string | undefined {
 
 /**
  * Node drops all but the first of some repeated headers; who may read must see all of them. HTTP/2 and the requests that
- * frameworks invent for tests have no such list, and HTTP/2 calls the host `:authority`.
+ * frameworks invent for tests have no such list, and HTTP/2 calls the host `:authority`. Where that and a Host header say different
+ * things, both are passed on.
  */
 function headersOf(req: IncomingMessage): Record<string, string | readonly string[] | undefined> {
   const given = (req.headersDistinct as NodeJS.Dict<string[]> | undefined) ?? req.headers;
@@ -81,12 +98,20 @@ function headersOf(req: IncomingMessage): Record<string, string | readonly strin
   for (const [name, value] of Object.entries(given)) {
     headers[name] = Array.isArray(value) && value.length === 1 ? value[0] : value;
   }
-  headers['host'] ??= headers[':authority'];
+  const { host, ':authority': authority = host } = headers;
+  headers['host'] = host === undefined || host === authority ? authority : [String(authority), String(host)];
   return headers;
 }
 
+/** Connections to the standalone server at one time; more are closed. */
+const MAX_CONNECTIONS = 256;
+
+/** How long a client may take to say what it wants. */
+const HEADERS_TIMEOUT_MS = 10_000;
+const REQUEST_TIMEOUT_MS = 20_000;
+
 export interface StandaloneServer {
-  /** URL of the index page. */
+  /** URL of the index page, or `unix:` and the path of the socket. */
   readonly address: string;
   close(): Promise<void>;
 }
@@ -96,10 +121,8 @@ export async function startStandaloneServer(
   handler: PprofHandler,
   httpAddr: string,
 ): Promise<StandaloneServer> {
-  const parsed = parseAddress(httpAddr);
-  if (!parsed)
-    throw new LoopprofError('LOOPPROF_INVALID_CONFIG', `\`httpAddr\` is malformed: '${httpAddr}'.`);
-  const server = createServer((req, res) => {
+  const limits = { headersTimeout: HEADERS_TIMEOUT_MS, requestTimeout: REQUEST_TIMEOUT_MS };
+  const server = createServer(limits, (req, res) => {
     const url = req.url ?? '/';
     const pathname = pathOf(url);
     const path = pathBelow(pathname, STANDALONE_PATH);
@@ -115,38 +138,51 @@ export async function startStandaloneServer(
   // An idle scraper's connection must not keep the host's process alive.
   server.on('connection', (socket) => socket.unref());
   server.on('clientError', (_error, socket) => socket.destroy());
-  await listen(server, { httpAddr, host: parsed.host, port: parsed.port });
+  server.maxConnections = MAX_CONNECTIONS;
+  const bound = await bind(server, httpAddr);
+  server.on('error', () => {});
   server.unref();
   return {
-    address: `http://${hostOf(server, parsed.host)}${STANDALONE_PATH}/`,
+    address: bound.address,
     close: () =>
       new Promise((resolve) => {
+        bound.release();
         server.close(() => resolve());
         server.closeAllConnections();
       }),
   };
 }
 
-async function listen(
-  server: Server,
-  { httpAddr, host, port }: { httpAddr: string; host: string | undefined; port: number },
-): Promise<void> {
-  await new Promise<void>((resolve, reject) => {
-    const onError = (error: Error): void => {
-      reject(
-        new LoopprofError(
-          'LOOPPROF_ADDRESS_UNAVAILABLE',
-          `The standalone server cannot listen on httpAddr '${httpAddr}': ${messageOf(error)}. Set another httpAddr, or enableHTTP: false.`,
-          { cause: error },
-        ),
-      );
-    };
-    server.once('error', onError);
+interface Bound {
+  readonly address: string;
+  release(): void;
+}
+
+async function bind(server: Server, httpAddr: string): Promise<Bound> {
+  try {
+    const path = socketPath(httpAddr);
+    if (path !== undefined)
+      return { address: `unix:${path}`, release: await listenOnUnixSocket(server, path) };
+    const parsed = parseAddress(httpAddr);
+    if (!parsed) throw new Error('it is malformed');
+    await listen(server, parsed);
+    return { address: `http://${hostOf(server, parsed.host)}${STANDALONE_PATH}/`, release: () => {} };
+  } catch (error) {
+    throw new LoopprofError(
+      'LOOPPROF_ADDRESS_UNAVAILABLE',
+      `The standalone server cannot listen on httpAddr '${httpAddr}': ${messageOf(error)}. Set another httpAddr, or enableHTTP: false.`,
+      { cause: error },
+    );
+  }
+}
+
+function listen(server: Server, { host, port }: { host: string | undefined; port: number }): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
     // 'localhost' would take whichever family the resolver names first; clients try both.
     // Shared among the workers of a cluster, it would answer for whichever of them comes next.
     server.listen({ port, host: host === 'localhost' ? '127.0.0.1' : host, exclusive: true }, () => {
-      server.removeListener('error', onError);
-      server.on('error', () => {});
+      server.removeListener('error', reject);
       resolve();
     });
   });

@@ -21,9 +21,10 @@ export function counterDocuments(sources: ProfileSources): JsonDocument[] {
     {
       name: 'runtime',
       description:
-        'The process in numbers: memory, event-loop utilisation and delay, and what blocked the loop last. As JSON.',
+        'The process in numbers: memory, event-loop utilisation and delay, what blocked the loop last, and what the profiler itself ' +
+        'costs. As JSON.',
       remembered: true,
-      read: () => runtimeReport(sources.settledMonitor()),
+      read: () => ({ ...runtimeReport(sources.settledMonitor()), profiler: sources.overhead() }),
     },
   ];
 }

@@ -54,16 +54,26 @@ async function cpuProfileData(
     period: window.sampleIntervalMicros * 1000,
     timeNanos: BigInt(Math.round(window.fromMicros)) * 1000n,
     durationNanos: BigInt(Math.round(window.toMicros - window.fromMicros)) * 1000n,
-    comments:
-      window.droppedSamples > 0
-        ? [
-            `incomplete: ${window.droppedSamples} samples of this window no longer fitted into the recorder's memory`,
-          ]
-        : [],
+    comments: commentsOn(window),
     samples: stacks.map(({ samples, cpuNanos, labels }, index) => ({
       stack: shown[index] ?? [],
       values: [samples, Math.round(cpuNanos)],
       ...(labels ? { labels } : {}),
     })),
   };
+}
+
+function commentsOn({ droppedSamples, chunks }: SampleWindow): string[] {
+  const comments: string[] = [];
+  if (droppedSamples > 0) {
+    comments.push(
+      `incomplete: ${droppedSamples} samples of this window no longer fitted into the recorder's memory`,
+    );
+  }
+  if (chunks.some(({ cpuMeasured }) => !cpuMeasured)) {
+    comments.push(
+      'estimated: the inspector engine measures no thread CPU, so CPU is the number of looks times their interval, time blocked in system calls included',
+    );
+  }
+  return comments;
 }

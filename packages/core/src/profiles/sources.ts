@@ -33,6 +33,17 @@ export interface StallsReading {
   readonly pending: boolean;
 }
 
+/** What the profiler itself costs, since it started. */
+export interface Overhead {
+  /** How often samples were taken in, and how long that held up the event loop. */
+  readonly harvests: number;
+  readonly harvestMs: number;
+  /** Share of the time that those took. */
+  readonly loopShare: number;
+  /** How long the sidecar, a thread beside the event loop, was at work; undefined where there is none. */
+  readonly sidecarActiveMs: number | undefined;
+}
+
 /**
  * What profiles are made from, on the thread that is profiled or in the sidecar. What is not running throws the reason when it
  * is asked for.
@@ -55,6 +66,7 @@ export interface ProfileSources {
   threads(): Threads;
   /** Age from which on a pending operation counts as leaked. */
   leakAgeMs(): number;
+  overhead(): Overhead;
   readonly symbolizer: Symbolizer;
   /** Stands for the program in pprof's header. */
   readonly mappingFile: string;

@@ -16,6 +16,8 @@ export interface Chunk {
   readonly nodes: Uint32Array;
   /** Thread CPU since the look before, or {@link CPU_IN_NEXT}. */
   readonly cpuNanos: Float64Array;
+  /** Whether that is the thread's clock, or estimated from the looks. */
+  readonly cpuMeasured: boolean;
   /** Which callback of the event loop ran; 0 where that is not known. */
   readonly asyncIds: Float64Array;
   /** Whether promise jobs had ids of their own, so that the ids do not tell callbacks apart. */
@@ -91,6 +93,7 @@ export function chunkOf(
     asyncIds: new Float64Array(looks.length),
     labels: labelled ? looks.map(({ labels }) => labels) : undefined,
     jobsHaveIds: range.jobsHaveIds,
+    cpuMeasured: window.cpuMeasured,
     lostCpuNanos: 0,
     otherThreadsCpuNanos: window.otherThreadsCpuNanos ?? 0,
     sizeBytes: CHUNK_BYTES + frames.length * NODE_BYTES + looks.length * SAMPLE_BYTES,

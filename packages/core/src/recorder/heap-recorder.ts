@@ -35,7 +35,7 @@ const STACK_DEPTH = 128;
 
 /** The always-on heap sampler, and what it holds now. */
 export class HeapRecorder implements HeapSource {
-  readonly #sampler: HeapSampler;
+  #sampler: HeapSampler;
   readonly #intervalBytes: number;
   readonly #frameTable = new FrameTable();
   #sinceMicros = 0;
@@ -56,6 +56,13 @@ export class HeapRecorder implements HeapSource {
     if (this.#sinceMicros === 0) return;
     this.#sinceMicros = 0;
     this.#sampler.stop();
+  }
+
+  /** Goes on with another engine's way to V8's one heap sampler, which runs on. */
+  useSampler(sampler: HeapSampler): void {
+    if (this.#sinceMicros === 0) return;
+    sampler.start({ intervalBytes: this.#intervalBytes, stackDepth: STACK_DEPTH });
+    this.#sampler = sampler;
   }
 
   /**

@@ -18,6 +18,8 @@ export interface RecorderOptions {
   windowMs: number;
   /** Told of every harvest, before anybody reads it. */
   onHarvest(chunk: Chunk): void;
+  /** Told when somebody else needs what the sampler has, before they take it. */
+  onRival(): void;
   /** Told once when the sampler fails while it runs; the recorder has then stopped. */
   onFailure(error: LoopprofError): void;
 }
@@ -37,7 +39,7 @@ const MAX_OWED_INTERVALS = 5;
 const CLOCK_TOLERANCE_MICROS = 100_000;
 
 export class Recorder implements SampleSource {
-  readonly #sampler: CpuSampler;
+  #sampler: CpuSampler;
   readonly #options: RecorderOptions;
   readonly #frameTable = new FrameTable();
   readonly #context = new AsyncResource('loopprof.recorder');
@@ -46,6 +48,8 @@ export class Recorder implements SampleSource {
   #harvestEveryMs = HARVEST_MIN_MS;
   #harvestDueMs = 0;
   #harvesting = false;
+  #harvests = 0;
+  #harvestMs = 0;
   /** Thread CPU at the last harvest, and what of it no look has carried yet. */
   #cpuNanosBefore: number | undefined;
   #cpuNanosOwed = 0;
@@ -70,17 +74,18 @@ export class Recorder implements SampleSource {
     return this.#store.chunks;
   }
 
+  /** How often it has harvested, and how long that took, with all that follows from a harvest. */
+  get spent(): { harvests: number; harvestMs: number } {
+    return { harvests: this.#harvests, harvestMs: this.#harvestMs };
+  }
+
   /** How samples get labels; undefined when they get none. */
   get labels(): LabelTrack | undefined {
     return this.#sampler.labels;
   }
 
   start(): void {
-    this.#sampler.start({
-      intervalMicros: this.#options.cpuSampleIntervalMicros,
-      labels: this.#options.labels !== false,
-    });
-    if (this.#options.labels === true) this.labels?.retain();
+    this.#startSampler();
     this.#store.begin(nowMicros());
     this.#cpuNanosBefore = threadCpuNanos();
     this.#cpuNanosOwed = 0;
@@ -91,6 +96,31 @@ export class Recorder implements SampleSource {
     if (this.startedMicros === 0) return;
     this.#release();
     this.#sampler.stop();
+  }
+
+  /** Goes on with another engine's sampler; what was sampled so far is kept. Never throws: a failure is told as one of sampling. */
+  useSampler(sampler: CpuSampler): void {
+    this.harvest();
+    if (this.startedMicros === 0) return;
+    try {
+      if (this.#options.labels === true) this.labels?.release();
+      this.#sampler.stop();
+      this.#sampler = sampler;
+      this.#startSampler();
+      this.#cpuNanosBefore = threadCpuNanos();
+      this.#cpuNanosOwed = 0;
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  #startSampler(): void {
+    this.#sampler.start({
+      intervalMicros: this.#options.cpuSampleIntervalMicros,
+      labels: this.#options.labels !== false,
+      onRival: () => this.#options.onRival(),
+    });
+    if (this.#options.labels === true) this.labels?.retain();
   }
 
   #fail(error: unknown): void {
@@ -125,10 +155,13 @@ export class Recorder implements SampleSource {
     // Asked for from inside a harvest, when the sidecar has interrupted it: that one will do.
     if (this.startedMicros === 0 || this.#harvesting) return;
     this.#harvesting = true;
+    const startedAt = performance.now();
     try {
       this.#harvest();
     } finally {
       this.#harvesting = false;
+      this.#harvests += 1;
+      this.#harvestMs += performance.now() - startedAt;
     }
   }
 
@@ -148,7 +181,7 @@ export class Recorder implements SampleSource {
       this.#fail(error);
       return;
     }
-    this.#settleCpu(chunk, cpuNanos);
+    if (chunk.cpuMeasured) this.#settleCpu(chunk, cpuNanos);
     this.#store.add(chunk);
     this.#adapt(performance.now() - startedAt);
     try {

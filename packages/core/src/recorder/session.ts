@@ -1,6 +1,7 @@
 /** The engine and the two recorders of one thread, started and stopped together. */
+import type { EngineName } from '../engine/engine-name.js';
 import type { Engine, LabelTrack } from '../engine/engine.js';
-import { selectEngine, type EngineName } from '../engine/select.js';
+import { selectEngine } from '../engine/select.js';
 import { isLoopprofError, LoopprofError, messageOf } from '../errors.js';
 import { mainProcess } from '../realm.js';
 import { summarize, type HarvestSummary } from './harvest-summary.js';
@@ -37,10 +38,13 @@ export class RecorderSession {
   onFailure: (error: LoopprofError) => void = () => {};
   /** Told of every harvest. */
   onHarvest: (summary: HarvestSummary) => void = () => {};
+  /** Told when the engine gives way to another profiler. */
+  onFallback: (reason: string) => void = () => {};
   readonly waits: Waits;
   readonly operations: Operations;
   readonly threads: Threads;
-  readonly #engine: Engine | LoopprofError;
+  #engine: Engine | LoopprofError;
+  #fallbackBecause: string | undefined;
   #recorder: Recorder | LoopprofError;
   #heapRecorder: HeapRecorder | LoopprofError;
   readonly #labelSets = new LabelSets();
@@ -48,7 +52,7 @@ export class RecorderSession {
 
   constructor(options: SessionOptions) {
     this.options = options;
-    this.#engine = attempt(() => selectEngine(options.engine));
+    this.#engine = attempt(() => this.#select());
     const callSites = new CallSites();
     const labels = (): LabelTrack | undefined => this.labels;
     this.waits = new Waits({ fraction: options.mutexProfileFraction, callSites, labels });
@@ -72,6 +76,36 @@ export class RecorderSession {
     return isLoopprofError(this.#engine) ? undefined : this.#engine.version;
   }
 
+  /** Why the engine is not the first choice; undefined when it is. */
+  get fallbackBecause(): string | undefined {
+    return this.#fallbackBecause;
+  }
+
+  #select(): Engine {
+    const { engine, fallbackBecause } = selectEngine(this.options.engine);
+    this.#fallbackBecause = fallbackBecause;
+    return engine;
+  }
+
+  /** Runs inside somebody else's start of a profiler, so it may not throw. Those who come first have no claim to be alone. */
+  #giveWay(): void {
+    const engine = attempt(() => selectEngine('inspector').engine);
+    if (isLoopprofError(engine)) {
+      this.onFailure(engine);
+      return;
+    }
+    this.#engine = engine;
+    this.#fallbackBecause = 'another user of @datadog/pprof has started to profile';
+    const recorder = this.#recorder;
+    const heapRecorder = this.#heapRecorder;
+    if (!isLoopprofError(recorder)) recorder.useSampler(engine.cpu);
+    if (!isLoopprofError(heapRecorder)) {
+      const failure = attempt(() => heapRecorder.useSampler(engine.heap));
+      if (isLoopprofError(failure)) this.onFailure(failure);
+    }
+    this.onFallback(this.#fallbackBecause);
+  }
+
   /** Starts what is wanted and does not run yet. Never throws: what cannot start gives its reason when it is asked for. */
   enable({ cpu, memory, mutex, goroutine }: Wanted): void {
     if (mutex) this.waits.start();
@@ -85,6 +119,7 @@ export class RecorderSession {
           windowMs: this.options.windowMs,
           labels: this.options.labels,
           onHarvest: (chunk) => this.onHarvest(summarize(chunk, this.options.cpuSampleIntervalMicros)),
+          onRival: () => this.#giveWay(),
           onFailure: (error) => this.#onCpuFailure(error),
         });
         recorder.start();

@@ -16,6 +16,8 @@ export interface SidecarData {
   readonly mappingFile: string;
   /** Why a main thread whose event loop does not turn cannot be entered, if so. */
   readonly doorClosedBecause: string | undefined;
+  /** The folder that paths are made relative to. */
+  readonly trimTo: string | undefined;
 }
 
 /** On the main realm's global object: takes what the sidecar has asked, here and now. */

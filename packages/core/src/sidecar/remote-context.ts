@@ -1,7 +1,7 @@
 /** One profiler in the sidecar: its routes, made from copies of what the main thread has, and its standalone server. */
 import type { AccessRequest } from '../config.js';
 import { isLoopprofError } from '../errors.js';
-import { standaloneAccess } from '../http/access.js';
+import { serverAccess } from '../http/access.js';
 import { createHandler, type ProcessStatus } from '../http/handler.js';
 import { startStandaloneServer, type StandaloneServer } from '../http/node-server.js';
 import type { Logger } from '../logger.js';
@@ -109,7 +109,7 @@ export class RemoteContext {
     return createHandler({
       registry: this.#registry,
       config: () => ({ ...config, access }),
-      checkAccess: standaloneAccess(access),
+      checkAccess: serverAccess(access, config.httpAddr),
       logger: this.#logger(),
       status: () => this.#statusNow(),
     });

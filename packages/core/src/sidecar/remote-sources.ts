@@ -1,6 +1,6 @@
 /** What profiles are made from, on the sidecar's side. */
 import { LoopprofError } from '../errors.js';
-import type { BlockedState, ProfileSources, StallsReading } from '../profiles/sources.js';
+import type { BlockedState, Overhead, ProfileSources, StallsReading } from '../profiles/sources.js';
 import type { ContentionReading } from '../recorder/contentions.js';
 import type { Frame } from '../recorder/frames.js';
 import { Symbolizer } from '../symbols/symbolizer.js';
@@ -18,7 +18,7 @@ const STALLS_DEADLINE_MS = 300;
 
 export class RemoteSources implements ProfileSources {
   readonly main: MainThread;
-  readonly symbolizer = new Symbolizer();
+  readonly symbolizer: Symbolizer;
   readonly mappingFile: string;
   readonly #pulse: Pulse;
   readonly #receiver = new Receiver();
@@ -29,7 +29,8 @@ export class RemoteSources implements ProfileSources {
 
   constructor({ line, pulse }: { line: Line; pulse: Pulse }, options: Omit<SidecarData, 'pulseMemory'>) {
     this.main = new MainThread({ line, pulse }, options.doorClosedBecause);
-    this.mappingFile = options.mappingFile;
+    this.symbolizer = new Symbolizer(() => options.trimTo);
+    this.mappingFile = this.symbolizer.trimmed(options.mappingFile);
     this.#pulse = pulse;
     const parts = { line, main: this.main, receiver: this.#receiver };
     this.#samples = new RemoteSamples(parts, options);
@@ -128,5 +129,9 @@ export class RemoteSources implements ProfileSources {
 
   leakAgeMs(): never {
     return this.monitor();
+  }
+
+  overhead(): Overhead {
+    throw new LoopprofError('LOOPPROF_INTERNAL', 'The counters are on the main thread.');
   }
 }

@@ -52,6 +52,7 @@ export interface SidecarOptions {
   readonly sampleIntervalMicros: number;
   readonly windowMs: number;
   readonly mappingFile: string;
+  readonly trimTo: string | undefined;
   stalls(): StallsReading;
   blocks(): ContentionReading;
   /** Told what went wrong with the worker, and what is done about it. */
@@ -118,17 +119,23 @@ export class Sidecar {
     return this.#line !== undefined;
   }
 
+  /** How long its thread has been at work. */
+  get activeMs(): number {
+    return this.#worker?.performance.eventLoopUtilization().active ?? 0;
+  }
+
   start(): void {
     this.#startedAtMs = performance.now();
     this.pulse.begin();
     const { port1, port2 } = new MessageChannel();
-    const { sampleIntervalMicros, windowMs, mappingFile } = this.#options;
+    const { sampleIntervalMicros, windowMs, mappingFile, trimTo } = this.#options;
     const data: SidecarData = {
       pulseMemory: this.pulse.memory,
       sampleIntervalMicros,
       windowMs,
       mappingFile,
       doorClosedBecause: this.doorClosedBecause,
+      trimTo,
     };
     // No preloads of the host's: they would run twice, and may patch what the sidecar stands on.
     const worker = new Worker(WORKER_FILE, {

@@ -9,6 +9,7 @@ import {
   type Position,
   type SourceMapText,
 } from './source-maps.js';
+import { trimPath } from './trim-path.js';
 
 /** A function as the engine reports it. */
 export interface EngineFrame {
@@ -31,6 +32,18 @@ const MAX_UNMAPPED = 10_000;
 export class Symbolizer {
   readonly #shown = new WeakMap<EngineFrame, PprofFrame>();
   readonly #unmapped = new Set<string>();
+  readonly #trimTo: () => string | undefined;
+
+  /** @param trimTo Gives the folder that paths are made relative to, if any. */
+  constructor(trimTo: () => string | undefined = () => undefined) {
+    this.#trimTo = trimTo;
+  }
+
+  /** A path as it is shown. */
+  trimmed(file: string): string {
+    const folder = this.#trimTo();
+    return folder === undefined ? file : trimPath(file, folder);
+  }
 
   /** Gives the shown frames of these stacks, in the same order; `breathe` is awaited between pieces. */
   async symbolize(
@@ -59,7 +72,8 @@ export class Symbolizer {
         const text = texts?.[index];
         const originalOf = text === undefined ? undefined : parseSourceMap(text);
         for (const frame of frames) {
-          (texts ? this.#shown : unmapped).set(frame, shownFrame(frame, file, originalOf));
+          const shown = shownFrame(frame, file, originalOf);
+          (texts ? this.#shown : unmapped).set(frame, { ...shown, file: this.trimmed(shown.file) });
           await breathe();
         }
       }

@@ -1,0 +1,274 @@
+/** What one client may cost the process, and what is told of who asks. */
+import { connect } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Profiler, servePprof, type PprofHandler } from '@loopprof/core';
+import { openDoors, type Door, type Doors } from '../support/doors.js';
+import { listen } from '../support/listen.js';
+import { keepingLogger, type LogLine } from '../support/logger.js';
+import { rawRequest } from '../support/raw.js';
+
+const TOKEN = 'open-sesame:4711-0815';
+
+const closers: (() => Promise<unknown>)[] = [];
+afterEach(() => Promise.all(closers.splice(0).map((close) => close())));
+
+async function start(
+  config: object,
+  logger = keepingLogger(),
+): Promise<{ address: string; logger: typeof logger }> {
+  const profiler = new Profiler({ httpAddr: 'localhost:0', enableCPU: false, ...config }, logger);
+  await profiler.start();
+  closers.push(() => profiler.stop());
+  return { address: profiler.address as string, logger };
+}
+
+describe('captures at one time', () => {
+  it('are 64 for all mounts together; more are told when to come again, and others go on', async () => {
+    const open: Doors = await openDoors({ access: 'loopback', enableCPU: false });
+    closers.push(() => open.close());
+    const client = new AbortController();
+    const ask = ({ port, base }: Door, query: string) =>
+      fetch(`http://127.0.0.1:${port}${base}/heap${query}`, { signal: client.signal });
+    // The standalone server is the sidecar's, and has as many of its own.
+    const mounts = open.doors.filter(({ name }) => name !== 'standalone');
+    const running = Array.from({ length: 64 }, (_, index) => {
+      const door = mounts[index % mounts.length] as Door;
+      return ask(door, '?seconds=300').catch(() => undefined);
+    });
+    const door = mounts[0] as Door;
+    let refused = await ask(door, '');
+    for (let attempt = 0; refused.status === 200 && attempt < 100; attempt++) {
+      await sleep(20);
+      refused = await ask(door, '');
+    }
+    expect([refused.status, refused.headers.get('retry-after'), refused.headers.get('x-go-pprof')]).toEqual([
+      429,
+      '1',
+      '1',
+    ]);
+    expect(await refused.text()).toBe('64 captures run already: try again in 1 s.\n');
+    expect((await fetch(`http://127.0.0.1:${door.port}${door.base}/runtime`)).status).toBe(429);
+    expect((await fetch(`http://127.0.0.1:${door.port}${door.base}/`)).status).toBe(200);
+    client.abort();
+    await Promise.all(running);
+    const again = () => fetch(`http://127.0.0.1:${door.port}${door.base}/heap`);
+    for (let attempt = 0; (await again()).status === 429 && attempt < 100; attempt++) await sleep(20);
+    expect((await again()).status).toBe(200);
+  });
+});
+
+describe('guessing tokens', () => {
+  it('is slowed down at every door, and refused even with the right one until the time is over', async () => {
+    const open = await openDoors({ enableCPU: false, access: { token: TOKEN } });
+    closers.push(() => open.close());
+    let wrong = 0;
+    for (const { name, port, base } of open.doors) {
+      const ask = (token: string) =>
+        rawRequest(port, [`GET ${base}/heap HTTP/1.1`, 'Host: x', `Authorization: Bearer ${token}`]);
+      for (let guess = 0; guess < 12; guess++) {
+        if ((await ask(`guess-${guess}-0123456789`)).status === 401) wrong += 1;
+      }
+      const blocked = await ask(TOKEN);
+      expect([name, blocked.status, blocked.headers['retry-after']]).toEqual([
+        name,
+        429,
+        expect.stringMatching(/^\d+$/),
+      ]);
+      expect(blocked.body).toMatch(/^closed: too many wrong tokens from this address: wait \d+ s\.\n$/);
+    }
+    // Ten for the standalone server; ten for the mounts, which all ask by the profiler's own token.
+    expect(wrong).toBe(20);
+  });
+
+  it('is over after the wait', async () => {
+    const { address } = await start({ access: { token: TOKEN } });
+    const ask = (token: string) => fetch(`${address}heap`, { headers: { authorization: `Bearer ${token}` } });
+    for (let guess = 0; guess < 10; guess++) expect((await ask('wrong-0123456789abc')).status).toBe(401);
+    expect((await ask(TOKEN)).status).toBe(429);
+    await sleep(1100);
+    expect((await ask(TOKEN)).status).toBe(200);
+  });
+
+  it('does not begin by asking without one', async () => {
+    const { address } = await start({ access: { token: TOKEN } });
+    for (let attempt = 0; attempt < 30; attempt++) expect((await fetch(`${address}heap`)).status).toBe(401);
+    expect((await fetch(`${address}heap`, { headers: { authorization: `Bearer ${TOKEN}` } })).status).toBe(
+      200,
+    );
+  });
+
+  it('is not helped by the time that an answer takes', async () => {
+    const profiler = new Profiler({ enableHTTP: false, enableCPU: false, enableMemory: false });
+    await profiler.start();
+    closers.push(() => profiler.stop());
+    const long = 'a'.repeat(40) + '0123456789abcdef';
+    const guesses = [long.slice(0, -1) + 'x', `x${long.slice(1)}`, 'x'];
+    // A handler of its own for each, since a guesser is slowed down soon.
+    const timeOf = async (guess: string): Promise<number> => {
+      const handlers: PprofHandler[] = Array.from({ length: 9 }, () =>
+        profiler.createHandler({ access: { token: long } }),
+      );
+      const times: number[] = [];
+      for (const handler of handlers) {
+        for (let time = 0; time < 9; time++) {
+          const before = process.hrtime.bigint();
+          await handler({
+            method: 'GET',
+            url: '/heap',
+            path: '/heap',
+            headers: { authorization: `Bearer ${guess}` },
+            httpVersion: '1.1',
+            remoteAddress: '192.0.2.1',
+          });
+          times.push(Number(process.hrtime.bigint() - before));
+        }
+      }
+      return times.sort((a, b) => a - b)[times.length >> 1] as number;
+    };
+    for (const guess of guesses) await timeOf(guess);
+    let ratios: number[] = [];
+    for (let attempt = 0; attempt < 5; attempt++) {
+      const times = await Promise.all(guesses.map(timeOf));
+      ratios = times.map((time) => time / (times[1] as number));
+      if (ratios.every((ratio) => ratio > 0.5 && ratio < 2)) return;
+    }
+    expect(ratios).toEqual([]);
+  });
+});
+
+describe('a reader that takes nothing', () => {
+  afterEach(() => jest.useRealTimers());
+
+  it('is dropped, and what it was to get let go', async () => {
+    const body = Buffer.alloc(64 * 1024 * 1024);
+    const handler: PprofHandler = () => Promise.resolve({ status: 200, headers: {}, body });
+    let served = () => {};
+    const answered = new Promise<void>((resolve) => (served = resolve));
+    jest.useFakeTimers({
+      doNotFake: [
+        'nextTick',
+        'setImmediate',
+        'clearImmediate',
+        'queueMicrotask',
+        'performance',
+        'Date',
+        'hrtime',
+      ],
+    });
+    const server = await listen((req, res) => {
+      void servePprof(handler, { req, res }, { path: '/heap', url: '/heap' }).then(served);
+    });
+    closers.push(() => server.close());
+    const socket = connect(server.port, '127.0.0.1').pause();
+    socket.on('error', () => {});
+    socket.write('GET /heap HTTP/1.1\r\nHost: localhost\r\n\r\n');
+    await answered;
+    expect(await server.connections()).toBe(1);
+    jest.advanceTimersByTime(30_000 + (body.length / 16_384) * 1000 - 1);
+    await new Promise(setImmediate);
+    expect(await server.connections()).toBe(1);
+    jest.advanceTimersByTime(2);
+    jest.useRealTimers();
+    for (let attempt = 0; (await server.connections()) > 0 && attempt < 100; attempt++) await sleep(20);
+    expect(await server.connections()).toBe(0);
+    socket.destroy();
+  });
+});
+
+describe('every answer', () => {
+  it('is kept out of caches, frames, other sites and guesses, at every door', async () => {
+    const open = await openDoors({ access: 'loopback', enableCPU: false });
+    closers.push(() => open.close());
+    for (const { name, port, base } of open.doors) {
+      for (const path of [
+        '',
+        '/',
+        '/heap',
+        '/heap?debug=1',
+        '/runtime',
+        '/profile',
+        '/nothing',
+        '/heap?seconds=x',
+      ]) {
+        for (const host of ['localhost', 'evil.example']) {
+          const { headers } = await rawRequest(port, [`GET ${base}${path} HTTP/1.1`, `Host: ${host}`]);
+          expect([name, path, headers]).toEqual([
+            name,
+            path,
+            expect.objectContaining({
+              'x-content-type-options': 'nosniff',
+              'cache-control': 'no-store',
+              'cross-origin-resource-policy': 'same-origin',
+              'referrer-policy': 'no-referrer',
+              'content-security-policy': expect.stringMatching(
+                /^default-src 'none'.*frame-ancestors 'none'$/,
+              ) as string,
+            }),
+          ]);
+        }
+      }
+    }
+  });
+});
+
+describe('the log', () => {
+  const about = (logger: { lines: LogLine[] }, words: RegExp) =>
+    logger.lines
+      .filter(({ message }) => words.test(message))
+      .map(({ level, details }) => ({ level, ...details }));
+
+  it('has a line for each capture: who, what, bytes, time', async () => {
+    const { address, logger } = await start({});
+    const response = await fetch(`${address}heap`, { headers: { 'user-agent': 'a scraper' } });
+    const sizeBytes = (await response.arrayBuffer()).byteLength;
+    expect(about(logger, /captured/)).toEqual([
+      {
+        level: 'info',
+        profile: 'heap',
+        remoteAddress: '127.0.0.1',
+        userAgent: 'a scraper',
+        sizeBytes,
+        durationMs: expect.any(Number) as number,
+      },
+    ]);
+  });
+
+  it('has one for a capture that its client gave up', async () => {
+    const { address, logger } = await start({});
+    const client = new AbortController();
+    const running = fetch(`${address}heap?seconds=300`, { signal: client.signal }).catch(() => undefined);
+    await fetch(`${address}heap`);
+    client.abort();
+    await running;
+    for (let attempt = 0; about(logger, /not captured/).length === 0 && attempt < 100; attempt++)
+      await sleep(20);
+    expect(about(logger, /not captured/)).toEqual([
+      expect.objectContaining({ level: 'info', profile: 'heap', reason: 'LOOPPROF_ABORTED' }),
+    ]);
+  });
+
+  it('says that somebody was refused, once a minute, and never which token was tried', async () => {
+    const { address, logger } = await start({ access: { token: TOKEN } });
+    const guess = 'guess-0123456789-abc';
+    for (let attempt = 0; attempt < 5; attempt++) {
+      await fetch(`${address}heap`, { headers: { authorization: `Bearer ${guess}` } });
+    }
+    expect(about(logger, /refused/)).toEqual([
+      expect.objectContaining({ level: 'warn', remoteAddress: '127.0.0.1', code: 'LOOPPROF_UNAUTHORIZED' }),
+    ]);
+    expect(JSON.stringify(logger.lines)).not.toContain(guess);
+    expect(JSON.stringify(logger.lines)).not.toContain(TOKEN);
+  });
+
+  it('says why authorize failed, which the client is not told', async () => {
+    const failure = new Error('the directory at ldap.internal is down');
+    const { address, logger } = await start({ access: { authorize: () => Promise.reject(failure) } });
+    expect(await (await fetch(`${address}heap`)).text()).toBe('closed: refused by access.authorize.\n');
+    expect(about(logger, /refused/)).toEqual([
+      expect.objectContaining({
+        level: 'warn',
+        err: expect.objectContaining({ message: failure.message }) as object,
+      }),
+    ]);
+  });
+});

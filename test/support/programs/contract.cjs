@@ -1,0 +1,58 @@
+// A profiler (argv[2]: core, express or fastify) that asks itself for what it serves; prints the answers and the log, as JSON.
+const { get } = require('node:http');
+const { Profiler, getProfiler } = require('@loopprof/core');
+
+const logged = [];
+const at = (level) => (details, message) => logged.push(`${level}: ${message}`);
+const logger = { debug() {}, info() {}, warn: at('warn'), error: at('error') };
+const options = { access: 'loopback', logger };
+
+const START = {
+  async core() {
+    const profiler = new Profiler({ httpAddr: 'localhost:0' }, logger);
+    await profiler.start();
+    return { base: profiler.address, stop: () => profiler.stop() };
+  },
+  async express() {
+    const app = require('express')().use(require('@loopprof/express').profilingMiddleware(options));
+    const server = app.listen(0);
+    return { base: baseOf(server), stop: () => server.close() };
+  },
+  async fastify() {
+    const app = require('fastify')();
+    await app.register(require('@loopprof/fastify').profilerPlugin, options);
+    await app.listen({ port: 0 });
+    return { base: baseOf(app.server), stop: () => app.close() };
+  },
+};
+
+function baseOf(server) {
+  return `http://127.0.0.1:${server.address().port}/debug/pprof/`;
+}
+
+// fetch() brings WebAssembly and more of its own; this is about us.
+function ask(url) {
+  return new Promise((resolve, reject) => {
+    get(url, { agent: false }, (response) => {
+      const chunks = [];
+      response.on('data', (chunk) => chunks.push(chunk));
+      response.on('end', () => {
+        const body = Buffer.concat(chunks);
+        const text = response.statusCode === 200 ? '' : body.toString();
+        resolve({ status: response.statusCode, sizeBytes: body.length, text });
+      });
+    }).on('error', reject);
+  });
+}
+
+async function main() {
+  const { base, stop } = await START[process.argv[2] ?? 'core']();
+  const answers = {};
+  for (const path of ['', 'profile?seconds=1', 'heap', 'heap?gc=1', 'heap?debug=1', 'runtime', 'requests']) {
+    answers[path] = await ask(base + path);
+  }
+  await stop();
+  await getProfiler().stop();
+  console.log(JSON.stringify({ answers, logged }));
+}
+main();
