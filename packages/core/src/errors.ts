@@ -12,6 +12,7 @@ export type LoopprofErrorCode =
   | 'LOOPPROF_FORBIDDEN'
   | 'LOOPPROF_UNAUTHORIZED'
   | 'LOOPPROF_ABORTED'
+  | 'LOOPPROF_WRITE_FAILED'
   | 'LOOPPROF_INTERNAL';
 
 const STATUS: Record<LoopprofErrorCode, number> = {
@@ -27,6 +28,7 @@ const STATUS: Record<LoopprofErrorCode, number> = {
   LOOPPROF_FORBIDDEN: 403,
   LOOPPROF_UNAUTHORIZED: 401,
   LOOPPROF_ABORTED: 499,
+  LOOPPROF_WRITE_FAILED: 503,
   LOOPPROF_INTERNAL: 500,
 };
 

@@ -6,7 +6,27 @@ export { Profiler } from './profiler.js';
 export type { HandlerAccess, ProfilerEvents } from './profiler.js';
 export { getProfiler } from './get-profiler.js';
 export { defaultProfilerConfig } from './config.js';
-export type { Access, AccessRequest, EngineName, ProfilerConfig } from './config.js';
+export type { Access, AccessRequest, EngineName, ProfilerConfig, SnapshotLimits } from './config.js';
+export type {
+  ErrorsTrigger,
+  HeapGrowthTrigger,
+  HeapTrigger,
+  HighLoadTrigger,
+  IntervalTrigger,
+  LatencyTrigger,
+  OutOfMemoryTrigger,
+  RequestTriggerScope,
+  RssTrigger,
+  SignalTrigger,
+  StallTrigger,
+  TriggerKind,
+  TriggerLimits,
+  TriggerRule,
+} from './trigger-rules.js';
+export type { TriggerValues } from './snapshots/conditions.js';
+export type { Manifest } from './snapshots/manifest.js';
+export type { Snapshot } from './snapshots/snapshotter.js';
+export type { Firing } from './snapshots/triggers.js';
 export { isLoopprofError, LoopprofError } from './errors.js';
 export type { LoopprofErrorCode } from './errors.js';
 export type { Logger } from './logger.js';

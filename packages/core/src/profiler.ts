@@ -1,5 +1,6 @@
 import { EventEmitter } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { resolve } from 'node:path';
 import { resolveConfig, type Access, type ProfilerConfig, type ResolvedConfig } from './config.js';
 import { isLoopprofError, LoopprofError, messageOf } from './errors.js';
 import { mountedAccess, standaloneAccess, type AccessCheck } from './http/access.js';
@@ -12,7 +13,14 @@ import { runtimeMetrics, type RuntimeMetrics } from './monitor/runtime.js';
 import { createRegistry } from './profiles/registry.js';
 import { mainProcess } from './realm.js';
 import { leaseThread, type ThreadLease, type ThreadOptions } from './shared.js';
+import { keepAlive } from './snapshots/abort.js';
+import { obstacleTo } from './snapshots/directory.js';
+import { Snapshotter, type Snapshot, type SnapshotRequest } from './snapshots/snapshotter.js';
+import type { Firing } from './snapshots/triggers.js';
 import { Symbolizer } from './symbols/symbolizer.js';
+import type { WatchedRule } from './trigger-rules.js';
+import { TriggerWatch } from './trigger-watch.js';
+import { packageVersion } from './version.js';
 
 /** Who may read at one mount. */
 export interface HandlerAccess {
@@ -25,13 +33,18 @@ export interface HandlerAccess {
 export interface ProfilerEvents {
   /** A request took `slowRequestMs` or longer. Emitted some 60 ms after its end, when all that is known of it is known. */
   slowRequest: [timing: RequestTiming];
+  /** A snapshot has been written, by hand, by request or because a rule of `triggers` fired. */
+  snapshot: [snapshot: Snapshot];
+  /** Something that nobody waits for has failed, such as a snapshot that a rule wanted. It is in the log too. */
+  error: [error: LoopprofError];
   newListener: [event: string | symbol, listener: (...args: unknown[]) => void];
 }
 
 /**
  * Profiler records what the process does from `start()` on and serves it as Go's `net/http/pprof` does.
  *
- * Any number of profilers share one recorder per thread; the options of the sampler come from the first that starts.
+ * Any number of profilers share one recorder per thread; the options of the sampler come from the first that starts. A profiler can
+ * be started again after `stop()`.
  *
  * @example
  * ```ts
@@ -41,7 +54,9 @@ export interface ProfilerEvents {
  * await profiler.start();
  * console.log(profiler.address); // http://127.0.0.1:6060/debug/pprof/
  * // … go tool pprof http://localhost:6060/debug/pprof/profile
- * await profiler.stop();
+ * const { memory } = await profiler.captureSnapshot();
+ * console.log(memory, profiler.reportMetrics().eventLoopUtilization);
+ * await profiler.stop(); // go tool pprof -top profiles/cpu.prof
  * ```
  */
 export class Profiler extends EventEmitter<ProfilerEvents> {
@@ -60,6 +75,10 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
   #server: StandaloneServer | undefined;
   #serverProblem: LoopprofError | undefined;
   #unsubscribe: (() => void) | undefined;
+  #snapshotter: Snapshotter | undefined;
+  #watch: TriggerWatch | undefined;
+  #requestedSnapshot: Promise<Snapshot> | undefined;
+  #stopping: Promise<void> | undefined;
   #refusedConfig: LoopprofError | undefined;
   #toldAboutAccess = false;
 
@@ -84,16 +103,18 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
 
   /** Whether `start()` has been called and `stop()` has not. */
   get running(): boolean {
-    return this.#config !== undefined;
+    return this.#config !== undefined && this.#stopping === undefined;
   }
 
   /**
    * Starts the recorder, unless another profiler of this thread has, and the standalone server.
    *
-   * Rejects with LOOPPROF_INVALID_CONFIG, and with LOOPPROF_ALREADY_STARTED for a second start. An engine that does not load or
+   * Rejects with LOOPPROF_INVALID_CONFIG, also for a `profileDir` that cannot be written to, and with LOOPPROF_ALREADY_STARTED for a
+   * second start. An engine that does not load or
    * an address that is taken does not reject: the app lives on, an error is logged, and the index page says what is missing.
    */
   async start(): Promise<void> {
+    if (this.#stopping) await this.#stopping;
     if (this.#config) {
       throw new LoopprofError(
         'LOOPPROF_ALREADY_STARTED',
@@ -103,6 +124,7 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
     const config = this.#resolve();
     this.#config = config;
     this.#startRecorder(config);
+    this.#startSnapshots(config);
     if (!config.enableHTTP) return;
     try {
       const handler = this.#handlerWith(standaloneAccess(config.access));
@@ -115,15 +137,57 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
     }
   }
 
-  /** Closes the standalone server and gives up this profiler's share in the recorder; the last one stops it. Idempotent. */
+  /**
+   * Writes `cpu.prof`, `mem.prof` and what else is recorded into `profileDir` (unless `writeOnStop` is false), then closes the
+   * standalone server and gives up this profiler's share in the recorder; the last one stops it. `cpu.prof` covers the last
+   * `profileDurationMs`, or the time since `start()` if that is less.
+   *
+   * Never rejects: what cannot be written is logged, and after 5 s nothing more is tried. May be called again without effect.
+   */
   async stop(): Promise<void> {
+    if (!this.#config) return;
+    this.#stopping ??= keepAlive(this.#stop()).finally(() => (this.#stopping = undefined));
+    await this.#stopping;
+  }
+
+  /** `await using profiler = new Profiler()` stops it at the end of the block. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+
+  async #stop(): Promise<void> {
+    this.#watch?.stop();
+    if (this.#config?.writeOnStop) await this.#snapshotter?.writeFinal();
+    this.#snapshotter?.close();
     const server = this.#server;
     const lease = this.#lease;
     this.#unsubscribe?.();
     this.#unsubscribe = undefined;
     this.#config = this.#server = this.#lease = this.#serverProblem = undefined;
+    this.#snapshotter = this.#watch = this.#requestedSnapshot = undefined;
     lease?.release();
     await server?.close();
+  }
+
+  /**
+   * Writes a snapshot of now into `profileDir`: every profile that is on, and the counters beside them. `cpu` covers the last
+   * `profileDurationMs`, or the time since `start()` if that is less.
+   *
+   * @returns Name to absolute path: `cpu`, `memory`, `gc_stats`, `requests`, `runtime` and what else there is; a `manifest.json` lies
+   * beside them. What cannot be had, such as profiles while no engine has loaded, is left out; the manifest says why.
+   * @throws LOOPPROF_NOT_STARTED, LOOPPROF_WRITE_FAILED, and LOOPPROF_ABORTED when `signal` aborts.
+   *
+   * @example
+   * ```ts
+   * const { cpu, memory } = await profiler.captureSnapshot({ signal: AbortSignal.timeout(5000) });
+   * // go tool pprof -top /app/profiles/20261123T175501.123Z-manual-4711/cpu.prof
+   * ```
+   */
+  async captureSnapshot({ signal }: { signal?: AbortSignal | undefined } = {}): Promise<
+    Record<string, string>
+  > {
+    const { files } = await keepAlive(this.#takeSnapshot({ reason: 'manual', signal }));
+    return { ...files };
   }
 
   /** The process in numbers, as `/runtime` serves them. Cheap; throws LOOPPROF_NOT_STARTED when the profiler is not running. */
@@ -171,10 +235,22 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
     }
   }
 
+  /**
+   * Takes the snapshots of this run; throws LOOPPROF_NOT_STARTED.
+   * @internal
+   */
+  get snapshotter(): Snapshotter {
+    if (!this.#snapshotter) throw notRunning();
+    return this.#snapshotter;
+  }
+
   #resolve(): ResolvedConfig {
     this.#refusedConfig = undefined;
     try {
-      return resolveConfig(this.#given);
+      const config = resolveConfig(this.#given);
+      // The default is nobody's wish: a process that cannot write there runs all the same.
+      if (config.given.has('profileDir')) refuseUnwritable(config.profileDir);
+      return config;
     } catch (error) {
       throw (this.#refusedConfig = asLoopprofError(error));
     }
@@ -205,7 +281,67 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
       logger: this.#logger,
       facts: () => this.#facts(),
       problems: () => this.#problems(),
+      takeSnapshot: () => this.#takeRequestedSnapshot(),
     });
+  }
+
+  #startSnapshots(config: ResolvedConfig): void {
+    this.#snapshotter = new Snapshotter({
+      registry: this.#registry,
+      config,
+      directory: resolve(config.profileDir),
+      facts: () => ({ engine: this.#session().engine, loopprof: packageVersion() }),
+      logger: this.#logger,
+    });
+    const rules = config.triggers.filter((rule): rule is WatchedRule => rule.on !== 'outOfMemory');
+    if (rules.length === 0) return;
+    this.#watch = new TriggerWatch({
+      rules,
+      monitor: this.#thread().monitor,
+      maxRoutes: config.maxSeries,
+      logger: this.#logger,
+      onFired: (firings) => void this.#takeTriggeredSnapshot(firings),
+    });
+    this.#watch.start();
+  }
+
+  async #takeSnapshot(request: SnapshotRequest): Promise<Snapshot> {
+    const beganMs = performance.now();
+    const snapshot = await this.snapshotter.take(request);
+    const { reason, directory } = snapshot;
+    const durationMs = Math.round(performance.now() - beganMs);
+    this.#logger.info({ reason, directory, durationMs }, `loopprof: snapshot taken: ${directory}`);
+    this.#tell('snapshot', () => this.emit('snapshot', snapshot));
+    return snapshot;
+  }
+
+  /** All who ask while one is being taken get that one. */
+  #takeRequestedSnapshot(): Promise<Snapshot> {
+    this.#requestedSnapshot ??= this.#takeSnapshot({ reason: 'http' }).finally(() => {
+      this.#requestedSnapshot = undefined;
+    });
+    return this.#requestedSnapshot;
+  }
+
+  async #takeTriggeredSnapshot(triggers: readonly [Firing, ...Firing[]]): Promise<void> {
+    try {
+      await this.#takeSnapshot({ reason: kebabCase(triggers[0].on), triggers });
+    } catch (thrown) {
+      const error = asLoopprofError(thrown);
+      if (error.code === 'LOOPPROF_NOT_STARTED') return;
+      if (error.code !== 'LOOPPROF_WRITE_FAILED')
+        this.#logger.error({ err: error }, `loopprof: a snapshot failed: ${error.message}`);
+      if (this.listenerCount('error') > 0) this.#tell('error', () => this.emit('error', error));
+    }
+  }
+
+  /** What a listener throws is not the host's exception. */
+  #tell(event: string, emit: () => void): void {
+    try {
+      emit();
+    } catch (error) {
+      this.#logger.error({ err: error }, `loopprof: a listener of '${event}' failed: ${messageOf(error)}`);
+    }
   }
 
   #startRecorder(config: ResolvedConfig): void {
@@ -241,11 +377,7 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
   #onRequest(timing: RequestTiming, slowRequestMs: number): void {
     const { startedAtMs, endedAtMs = startedAtMs } = timing;
     if (endedAtMs - startedAtMs < slowRequestMs || this.listenerCount('slowRequest') === 0) return;
-    try {
-      this.emit('slowRequest', timing);
-    } catch (error) {
-      this.#logger.error({ err: error }, `loopprof: a slowRequest listener failed: ${messageOf(error)}`);
-    }
+    this.#tell('slowRequest', () => this.emit('slowRequest', timing));
   }
 
   #warnAboutDifferences(wanted: ThreadOptions, running: Readonly<ThreadOptions>): void {
@@ -298,6 +430,19 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
     ].filter((problem) => problem !== undefined);
     return [...new Set(found)];
   }
+}
+
+function refuseUnwritable(profileDir: string): void {
+  const obstacle = obstacleTo(resolve(profileDir));
+  if (obstacle === undefined) return;
+  throw new LoopprofError(
+    'LOOPPROF_INVALID_CONFIG',
+    `\`profileDir\` must be a directory that this process can write to or create, got '${profileDir}': ${obstacle}.`,
+  );
+}
+
+function kebabCase(name: string): string {
+  return name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 }
 
 function notRunning(): LoopprofError {

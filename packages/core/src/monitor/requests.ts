@@ -357,11 +357,16 @@ function onResponseOver(_error: Error | null, res: ServerResponse): void {
 }
 
 function routeOf(tracked: TrackedRequest): string {
-  const { routeAtEnd, req, statusCode } = tracked;
+  const { routeAtEnd, req } = tracked;
   try {
     if (routeAtEnd && req) tracked.route = routeAtEnd(tracked, req);
   } catch {
     // An adapter that cannot name a route must not become the app's uncaught exception.
   }
-  return tracked.route ?? (statusCode === 404 ? UNMATCHED : UNROUTED);
+  return routeNameOf(tracked);
+}
+
+/** The name under which a request that is over is counted. */
+export function routeNameOf({ route, statusCode }: RequestTiming): string {
+  return route ?? (statusCode === 404 ? UNMATCHED : UNROUTED);
 }
