@@ -4,6 +4,7 @@
  */
 export { Profiler } from './profiler.js';
 export type { HandlerAccess, ProfilerEvents } from './profiler.js';
+export { ProfileType, ProfilingManager } from './profiling-manager.js';
 export { getProfiler } from './get-profiler.js';
 export { defaultProfilerConfig } from './config.js';
 export type { Access, AccessRequest, EngineName, ProfilerConfig, SnapshotLimits } from './config.js';

@@ -396,8 +396,8 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
   }
 
   #thread(): ThreadLease {
-    if (!this.#lease) throw notRunning();
-    return this.#lease;
+    if (this.#lease) return this.#lease;
+    throw this.#refusedConfig ?? notRunning();
   }
 
   /** Its counters wait for the samples of the last seconds to tell which route ran. */

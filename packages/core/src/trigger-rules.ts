@@ -143,7 +143,7 @@ export const REQUESTS_OVER_MS = 30_000;
 /** A value that a field may have, and its words. */
 interface FieldRule {
   readonly text: string;
-  meets(value: unknown): boolean;
+  readonly meets: (value: unknown) => boolean;
 }
 
 const isNumber = (value: unknown): value is number => typeof value === 'number' && Number.isFinite(value);

@@ -44,6 +44,12 @@ export interface Part {
   readonly notes: readonly string[];
 }
 
+/** A stretch of time, in microseconds since the epoch. */
+export interface Window {
+  readonly fromMicros: number;
+  readonly toMicros: number;
+}
+
 export interface Contents {
   readonly parts: readonly Part[];
   /** Parts that there should be, and why they could not be had. */
@@ -54,24 +60,25 @@ export interface ContentsOptions {
   readonly registry: ProfileRegistry;
   readonly config: ProfilerConfig;
   /** The stretch that the CPU profile covers. */
-  readonly window: { readonly fromMicros: number; readonly toMicros: number };
+  readonly window: Window;
   readonly signal?: AbortSignal | undefined;
 }
 
 /** Captures the profiles that are registered and enabled, one after the other. Rejects only with LOOPPROF_ABORTED. */
-export async function captureProfiles(options: ContentsOptions): Promise<Contents> {
+export function captureProfiles(options: ContentsOptions): Promise<Contents> {
+  const { registry, config } = options;
   return collect(
-    (Object.keys(PROFILE_PARTS) as ProfilePartName[]).flatMap((name) => {
-      const profile = enabledProfile(name, options);
-      if (!profile) return [];
-      return [{ name, file: PROFILE_PARTS[name].file, read: () => captureNow(profile, options) }];
+    Object.entries(PROFILE_PARTS).flatMap(([name, { profile: wanted, file }]) => {
+      const profile = registry.lookup(wanted);
+      if (!profile || !config[profile.enabledBy]) return [];
+      return [{ name, file, read: () => captureNow(profile, options) }];
     }),
     options.signal,
   );
 }
 
 /** The counters of the moment. */
-export async function readDocuments({ registry, signal }: ContentsOptions): Promise<Contents> {
+export function readDocuments({ registry, signal }: ContentsOptions): Promise<Contents> {
   return collect(
     Object.entries(DOCUMENT_PARTS).flatMap(([name, { document: wanted, file }]) => {
       const document = registry.documents.find((each) => each.name === wanted);
@@ -83,33 +90,22 @@ export async function readDocuments({ registry, signal }: ContentsOptions): Prom
   );
 }
 
-/** The profile for a part's name, if it is registered and nothing turns it off. */
-export function enabledProfile(
-  name: ProfilePartName,
-  { registry, config }: Pick<ContentsOptions, 'registry' | 'config'>,
-): Profile | undefined {
-  const profile = registry.lookup(PROFILE_PARTS[name].profile);
-  return profile && config[profile.enabledBy] ? profile : undefined;
-}
-
-async function captureNow(
+/** Captures a profile as it is now; `window` is for those that cover a stretch of time. */
+export async function captureNow(
   profile: Profile,
-  { window, signal }: ContentsOptions,
+  { window, signal }: Pick<ContentsOptions, 'window' | 'signal'>,
 ): Promise<Pick<Part, 'data' | 'notes'>> {
-  const request: CaptureRequest = {
-    debug: 0,
-    gc: false,
-    signal,
-    ...(profile.seconds === 'window' ? { window } : {}),
-  };
-  const { body, notes } = await profile.capture(request);
+  const request: CaptureRequest = { debug: 0, gc: false, signal };
+  const { body, notes } = await profile.capture(
+    profile.seconds === 'window' ? { ...request, window } : request,
+  );
   return { data: body, notes };
 }
 
 interface Readable {
   readonly name: string;
   readonly file: string;
-  read(): Pick<Part, 'data' | 'notes'> | Promise<Pick<Part, 'data' | 'notes'>>;
+  readonly read: () => Pick<Part, 'data' | 'notes'> | Promise<Pick<Part, 'data' | 'notes'>>;
 }
 
 async function collect(readables: readonly Readable[], signal: AbortSignal | undefined): Promise<Contents> {

@@ -1,5 +1,5 @@
 import { hostname } from 'node:os';
-import type { Contents } from './contents.js';
+import type { Contents, Window } from './contents.js';
 import type { Firing } from './triggers.js';
 
 /** What is told about the process, as it is now. */
@@ -38,7 +38,7 @@ export interface ManifestInput {
   readonly reason: string;
   readonly triggers: readonly Firing[];
   readonly takenAtMs: number;
-  readonly window: { readonly fromMicros: number; readonly toMicros: number };
+  readonly window: Window;
   readonly contents: Contents;
   readonly facts: ProcessFacts;
 }

@@ -2,14 +2,18 @@ import { join } from 'node:path';
 import type { ResolvedConfig } from '../config.js';
 import { LoopprofError } from '../errors.js';
 import type { Logger } from '../logger.js';
+import type { Profile } from '../profiles/profile.js';
 import type { ProfileRegistry } from '../profiles/registry.js';
 import { aborted, unlessAborted } from './abort.js';
 import {
   captureProfiles,
+  PROFILE_PARTS,
   readDocuments,
   type Contents,
   type ContentsOptions,
   type Part,
+  type ProfilePartName,
+  type Window,
 } from './contents.js';
 import { manifestOf, type ProcessFacts } from './manifest.js';
 import { SnapshotStore } from './store.js';
@@ -34,8 +38,10 @@ export interface Snapshot {
 export interface SnapshotRequest {
   readonly reason: string;
   readonly triggers?: readonly Firing[];
-  /** Which parts; all of them, and the counters of the moment, unless it is given. */
+  /** Which parts, and by default all of them and the counters of the moment. */
   readonly capture?: (options: ContentsOptions) => Promise<Contents>;
+  /** The stretch that the CPU profile covers, by default the last `profileDurationMs`. */
+  readonly window?: Window;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -55,9 +61,10 @@ const MANIFEST = 'manifest.json';
 
 /** Takes the snapshots of one run of a profiler, one at a time. */
 export class Snapshotter {
+  /** When the profiler was started. */
+  readonly startedMicros = Date.now() * 1000;
   readonly #options: SnapshotterOptions;
   readonly #store: SnapshotStore;
-  readonly #startedMicros = Date.now() * 1000;
   #last: Promise<unknown> = Promise.resolve();
   #closed = false;
 
@@ -103,6 +110,18 @@ export class Snapshotter {
     }
   }
 
+  /** The profile of that name; throws LOOPPROF_UNKNOWN_PROFILE or LOOPPROF_PROFILE_DISABLED. */
+  profile(name: ProfilePartName): Profile {
+    const { registry, config } = this.#options;
+    const profile = registry.lookup(PROFILE_PARTS[name].profile);
+    if (!profile) throw new LoopprofError('LOOPPROF_UNKNOWN_PROFILE', `There is no ${name} profile.`);
+    if (config[profile.enabledBy]) return profile;
+    throw new LoopprofError(
+      'LOOPPROF_PROFILE_DISABLED',
+      `The ${name} profile is turned off: \`${profile.enabledBy}\` is false.`,
+    );
+  }
+
   /** Refuses what has not had its turn, and lets go of the directory. */
   close(): void {
     this.#closed = true;
@@ -113,7 +132,10 @@ export class Snapshotter {
     const { reason, triggers = [], capture = captureAll, signal } = request;
     await this.#store.prepare();
     const takenAtMs = Date.now();
-    const options = this.#contentsOptions(signal);
+    const options = {
+      ...this.#contentsOptions(signal),
+      ...(request.window ? { window: request.window } : {}),
+    };
     const contents = await capture(options);
     if (signal?.aborted) throw aborted();
     const { facts } = this.#options;
@@ -144,7 +166,7 @@ export class Snapshotter {
     const { registry, config } = this.#options;
     const toMicros = Date.now() * 1000;
     const reachMs = Math.min(config.profileDurationMs, config.windowMs);
-    const fromMicros = Math.max(this.#startedMicros, toMicros - reachMs * 1000);
+    const fromMicros = Math.max(this.startedMicros, toMicros - reachMs * 1000);
     return { registry, config, window: { fromMicros, toMicros }, signal };
   }
 
