@@ -4,7 +4,9 @@ import { runToEnd } from '../support/child.js';
 
 interface Told {
   cpus: number;
+  idleBefore: Pick<Memory, 'uptimeMs'>;
   idle: RuntimeMetrics;
+  idleAfter: Pick<Memory, 'uptimeMs'>;
   busy: RuntimeMetrics;
   memory: Record<'before' | 'after', Memory> & { metrics: RuntimeMetrics };
   gc: { metrics: RuntimeMetrics; count: number; ms: number; forMs: number };
@@ -21,16 +23,25 @@ beforeAll(async () => {
   told = JSON.parse(stdout) as Told;
 });
 
-it.each(['alloc', 'heapTotal', 'external', 'sys', 'uptimeMs'] as const)(
+it.each(['alloc', 'heapTotal', 'external', 'sys'] as const)(
   '%s lies between what V8 or /proc say before and after',
   (field) => {
     const { before, metrics, after } = told.memory;
     const [low, high] = [before[field], after[field]].sort((a, b) => a - b) as [number, number];
-    // /proc counts pages in batches, and time in ticks of 10 ms since some moment before the process's own clock.
+    // /proc counts pages in batches.
     expect(metrics[field] / low).toBeGreaterThan(0.97);
     expect(metrics[field] / high).toBeLessThan(1.03);
   },
 );
+
+it('uptimeMs goes as fast as the clock in /proc', () => {
+  const { idleBefore, idle, idleAfter, memory } = told;
+  const elapsedMs = memory.metrics.uptimeMs - idle.uptimeMs;
+  // It counts in ticks of 10 ms.
+  expect(elapsedMs).toBeGreaterThanOrEqual(memory.before.uptimeMs - idleAfter.uptimeMs - 20);
+  expect(elapsedMs).toBeLessThanOrEqual(memory.after.uptimeMs - idleBefore.uptimeMs + 20);
+  expect(memory.metrics.uptimeMs).toBeLessThan(memory.after.uptimeMs + 20);
+});
 
 it('external has the Buffers in it', () => {
   expect(told.memory.metrics.external).toBeGreaterThan(32 * 2 ** 20);

@@ -56,7 +56,9 @@ async function main() {
   const out = { cpus: Number(execFileSync('nproc', { encoding: 'utf8', env: {} })) };
 
   await sleep(400);
+  out.idleBefore = proc();
   out.idle = read();
+  out.idleAfter = proc();
 
   const held = Array.from({ length: 50 }, () => setTimeout(() => {}, 60_000));
   const servers = Array.from({ length: 7 }, () => createServer().listen(0));
