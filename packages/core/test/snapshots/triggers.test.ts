@@ -110,7 +110,7 @@ describe.each(KINDS)('%s', (kind) => {
   });
 
   it('fires once per cooldown while the condition lasts, and tells once that it is held back', () => {
-    const triggers = new Triggers([{ ...rule, cooldownMs: MINUTE_MS, maxPerHour: 3600 } as WatchedRule]);
+    const triggers = new Triggers([{ ...rule, cooldownMs: MINUTE_MS, maxPerHour: 3600 }]);
     firedIn(triggers, 0, 1000, well);
     const firedAt: number[] = [];
     let told = 0;
@@ -134,7 +134,7 @@ describe.each(KINDS)('%s', (kind) => {
   });
 
   it('stays within its budget in 10 000 conditions in a row', () => {
-    const triggers = new Triggers([{ ...rule, cooldownMs: 0, maxPerHour: 4 } as WatchedRule]);
+    const triggers = new Triggers([{ ...rule, cooldownMs: 0, maxPerHour: 4 }]);
     firedIn(triggers, 0, 1000, well);
     const fired = firedIn(triggers, 1000, 11_000, bad);
     expect(fired.length).toBeLessThanOrEqual(12);
