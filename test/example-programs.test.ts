@@ -36,9 +36,9 @@ it('the program that profiles itself ends well, and its files show its work', as
   const lines = stdout
     .trim()
     .split('\n')
-    .map((line) => JSON.parse(line) as Record<string, unknown> & { level: number; msg: string });
-  expect(lines.filter(({ level }) => level > 30)).toEqual([]);
-  const line = (msg: string) => lines.find((each) => each.msg === msg) ?? { msg: 'no such line' };
+    .map((line) => JSON.parse(line) as Record<string, unknown>);
+  expect(lines.filter(({ level }) => level !== 30)).toEqual([]);
+  const line = (msg: string) => lines.find((each) => each.msg === msg) ?? {};
   expect(line('profiling')).toMatchObject({
     address: expect.stringMatching(/^http:.*\/debug\/pprof\/$/) as string,
   });

@@ -26,7 +26,7 @@ export type {
 } from './trigger-rules.js';
 export type { TriggerValues } from './snapshots/conditions.js';
 export type { Manifest } from './snapshots/manifest.js';
-export type { Snapshot } from './snapshots/snapshotter.js';
+export type { Snapshot } from './snapshots/snapshot.js';
 export type { Firing } from './snapshots/triggers.js';
 export { isLoopprofError, LoopprofError } from './errors.js';
 export type { LoopprofErrorCode } from './errors.js';

@@ -8,6 +8,7 @@ import { createHandler } from './http/handler.js';
 import type { PprofHandler } from './http/message.js';
 import { startStandaloneServer, type StandaloneServer } from './http/node-server.js';
 import { guardedLogger, silentLogger, type Logger } from './logger.js';
+import { heapLimitBytes } from './monitor/heap-limit.js';
 import type { RequestTiming, RouteAtEnd } from './monitor/requests.js';
 import { runtimeMetrics, type RuntimeMetrics } from './monitor/runtime.js';
 import { createRegistry } from './profiles/registry.js';
@@ -15,7 +16,10 @@ import { mainProcess } from './realm.js';
 import { leaseThread, type ThreadLease, type ThreadOptions } from './shared.js';
 import { keepAlive } from './snapshots/abort.js';
 import { obstacleTo } from './snapshots/directory.js';
-import { Snapshotter, type Snapshot, type SnapshotRequest } from './snapshots/snapshotter.js';
+import { exportCommand } from './snapshots/out-of-memory.js';
+import type { ProcessFacts } from './snapshots/manifest.js';
+import type { Snapshot } from './snapshots/snapshot.js';
+import { Snapshotter, type SnapshotRequest } from './snapshots/snapshotter.js';
 import type { Firing } from './snapshots/triggers.js';
 import { Symbolizer } from './symbols/symbolizer.js';
 import type { WatchedRule } from './trigger-rules.js';
@@ -39,6 +43,9 @@ export interface ProfilerEvents {
   error: [error: LoopprofError];
   newListener: [event: string | symbol, listener: (...args: unknown[]) => void];
 }
+
+/** Stands for the program in pprof's header. */
+const MAPPING_FILE = mainProcess.argv[1] ?? mainProcess.execPath;
 
 /**
  * Profiler records what the process does from `start()` on and serves it as Go's `net/http/pprof` does.
@@ -68,7 +75,7 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
     monitor: () => this.#thread().monitor,
     settledMonitor: () => this.#settledMonitor(),
     symbolizer: new Symbolizer(),
-    mappingFile: mainProcess.argv[1] ?? mainProcess.execPath,
+    mappingFile: MAPPING_FILE,
   });
   #config: ResolvedConfig | undefined;
   #lease: ThreadLease | undefined;
@@ -286,13 +293,15 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
   }
 
   #startSnapshots(config: ResolvedConfig): void {
+    const directory = resolve(config.profileDir);
     this.#snapshotter = new Snapshotter({
       registry: this.#registry,
       config,
-      directory: resolve(config.profileDir),
-      facts: () => ({ engine: this.#session().engine, loopprof: packageVersion() }),
+      directory,
+      facts: () => this.#processFacts(),
       logger: this.#logger,
     });
+    if (config.triggers.some(({ on }) => on === 'outOfMemory')) this.#exportWhenExhausted(config, directory);
     const rules = config.triggers.filter((rule): rule is WatchedRule => rule.on !== 'outOfMemory');
     if (rules.length === 0) return;
     this.#watch = new TriggerWatch({
@@ -303,6 +312,36 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
       onFired: (firings) => void this.#takeTriggeredSnapshot(firings),
     });
     this.#watch.start();
+  }
+
+  #processFacts(): ProcessFacts {
+    const { pid } = mainProcess;
+    return {
+      pid,
+      uptimeMs: mainProcess.uptime() * 1000,
+      engine: this.#session().engine,
+      loopprof: packageVersion(),
+    };
+  }
+
+  #exportWhenExhausted({ snapshots, memorySampleBytes }: ResolvedConfig, directory: string): void {
+    try {
+      const command = exportCommand({
+        directory,
+        limits: snapshots,
+        heapLimitBytes: heapLimitBytes(),
+        intervalBytes: memorySampleBytes,
+        mappingFile: MAPPING_FILE,
+        facts: this.#processFacts(),
+      });
+      if (this.#session().heapRecorder().exportWhenExhausted(command)) return;
+      throw new Error(`the engine ${this.#session().engine} cannot tell that the heap is exhausted`);
+    } catch (error) {
+      this.#logger.warn(
+        { err: error },
+        `loopprof: the trigger outOfMemory has no effect: ${messageOf(error)}`,
+      );
+    }
   }
 
   async #takeSnapshot(request: SnapshotRequest): Promise<Snapshot> {

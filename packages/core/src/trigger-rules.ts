@@ -40,7 +40,7 @@ export interface RssTrigger extends TriggerLimits {
   shareAbove: number;
 }
 
-/** Used V8 heap against V8's limit (`--max-old-space-size`). */
+/** The old generation of V8's heap, where objects that live on are, against its limit (`--max-old-space-size`). */
 export interface HeapTrigger extends TriggerLimits {
   on: 'heap';
   /** Above 0 and below 1. */

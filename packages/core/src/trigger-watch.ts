@@ -1,7 +1,7 @@
 /** Reads, once a second, what the rules of `triggers` look at, and has a snapshot taken when one of them fires. */
-import { getHeapStatistics } from 'node:v8';
 import { messageOf } from './errors.js';
 import type { Logger } from './logger.js';
+import { heapLimitBytes, oldGenerationBytes } from './monitor/heap-limit.js';
 import { memoryLimitBytes } from './monitor/memory-limit.js';
 import type { Monitor } from './monitor/monitor.js';
 import { RequestWindow } from './monitor/request-window.js';
@@ -30,6 +30,7 @@ export class TriggerWatch {
     this.#received.push(signal);
     this.#look();
   };
+  readonly #heapLimitBytes = heapLimitBytes();
   #windows: readonly RequestWindow[] = [];
   #received: string[] = [];
   #stallSeenMs = Date.now();
@@ -82,7 +83,6 @@ export class TriggerWatch {
   }
 
   #read(nowMs: number): Readings {
-    const heap = getHeapStatistics();
     const { active, idle } = performance.eventLoopUtilization();
     const signals = this.#received;
     this.#received = [];
@@ -91,8 +91,8 @@ export class TriggerWatch {
       loop: { activeMs: active, idleMs: idle },
       rssBytes: process.memoryUsage.rss(),
       memoryLimitBytes: memoryLimitBytes(),
-      heapUsedBytes: heap.used_heap_size,
-      heapLimitBytes: heap.heap_size_limit,
+      heapUsedBytes: oldGenerationBytes(),
+      heapLimitBytes: this.#heapLimitBytes,
       requests: this.#windows.flatMap((window) => {
         const routes = window.take(nowMs);
         return routes ? [{ overMs: window.overMs, routes }] : [];

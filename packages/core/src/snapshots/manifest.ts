@@ -2,8 +2,10 @@ import { hostname } from 'node:os';
 import type { Contents, Window } from './contents.js';
 import type { Firing } from './triggers.js';
 
-/** What is told about the process, as it is now. */
+/** What is told about the process. */
 export interface ProcessFacts {
+  readonly pid: number;
+  readonly uptimeMs: number;
   /** Name and version of the engine; undefined when none has loaded. */
   readonly engine: string | undefined;
   /** Version of this package; undefined where it was bundled without its manifest. */
@@ -53,8 +55,8 @@ export function manifestOf(input: ManifestInput): Manifest {
     takenAt: new Date(takenAtMs).toISOString(),
     window: { from: isoOf(window.fromMicros), to: isoOf(window.toMicros) },
     host: hostname(),
-    pid: process.pid,
-    uptimeMs: Math.round(process.uptime() * 1000),
+    pid: facts.pid,
+    uptimeMs: Math.round(facts.uptimeMs),
     node: process.version,
     engine: facts.engine ?? null,
     versions: { ...(facts.loopprof === undefined ? {} : { loopprof: facts.loopprof }), v8, uv },

@@ -33,6 +33,7 @@ export interface Readings {
   readonly rssBytes: number;
   /** What the process may use: its cgroup's limit, else the machine's memory. */
   readonly memoryLimitBytes: number;
+  /** The old generation of V8's heap, which is what runs full, and the size at which V8 gives up. */
   readonly heapUsedBytes: number;
   readonly heapLimitBytes: number;
   readonly requests: readonly RequestsReading[];

@@ -10,15 +10,22 @@ const SNAPSHOT_NAME = /^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d\.\d{3})Z-/;
 /** What is unfinished for so long was left behind by a process that died. */
 const ABANDONED_AFTER_MS = 10 * 60_000;
 
+/** What a snapshot's name is made of. */
+export interface SnapshotId {
+  readonly takenAtMs: number;
+  readonly reason: string;
+  readonly pid: number;
+}
+
 interface Kept {
   readonly path: string;
   readonly takenAtMs: number;
   readonly sizeBytes: number;
 }
 
-export function snapshotName(takenAtMs: number, reason: string): string {
+export function snapshotName({ takenAtMs, reason, pid }: SnapshotId): string {
   const time = new Date(takenAtMs).toISOString().replaceAll(/[-:]/g, '');
-  return `${time}-${reason}-${process.pid}`;
+  return `${time}-${reason}-${pid}`;
 }
 
 /**

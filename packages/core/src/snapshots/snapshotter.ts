@@ -1,4 +1,3 @@
-import { join } from 'node:path';
 import type { ResolvedConfig } from '../config.js';
 import { LoopprofError } from '../errors.js';
 import type { Logger } from '../logger.js';
@@ -11,29 +10,13 @@ import {
   readDocuments,
   type Contents,
   type ContentsOptions,
-  type Part,
   type ProfilePartName,
   type Window,
 } from './contents.js';
-import { manifestOf, type ProcessFacts } from './manifest.js';
+import type { ProcessFacts } from './manifest.js';
+import { writeSnapshot, type Snapshot } from './snapshot.js';
 import { SnapshotStore } from './store.js';
 import type { Firing } from './triggers.js';
-
-/** What was written to disk at one moment, for one reason. */
-export interface Snapshot {
-  /** `manual`, `http`, or what fired, such as `stall`. */
-  readonly reason: string;
-  /** The rules that fired, with the values they fired at. */
-  readonly triggers: readonly Firing[];
-  /** Absolute path; its name begins with the time and ends with the pid. */
-  readonly directory: string;
-  /** Absolute path of `manifest.json`. */
-  readonly manifest: string;
-  /** Name (`cpu`, `memory`, `gc_stats`, …) to absolute path. */
-  readonly files: Readonly<Record<string, string>>;
-  /** What there should be besides, and why it could not be had. */
-  readonly missing: Readonly<Record<string, string>>;
-}
 
 export interface SnapshotRequest {
   readonly reason: string;
@@ -56,8 +39,6 @@ export interface SnapshotterOptions {
 
 /** The files of `stop()` are not worth more of anybody's time than this. */
 const LONGEST_FINAL_MS = 5000;
-
-const MANIFEST = 'manifest.json';
 
 /** Takes the snapshots of one run of a profiler, one at a time. */
 export class Snapshotter {
@@ -138,28 +119,14 @@ export class Snapshotter {
     };
     const contents = await capture(options);
     if (signal?.aborted) throw aborted();
-    const { facts } = this.#options;
-    const manifest = manifestOf({
+    return writeSnapshot(this.#store, {
       reason,
       triggers,
       takenAtMs,
       window: options.window,
       contents,
-      facts: facts(),
+      facts: this.#options.facts(),
     });
-    const directory = await this.#store.writeSnapshot({ reason, takenAtMs }, [
-      ...contents.parts.map(({ file, data }) => ({ name: file, data })),
-      { name: MANIFEST, data: `${JSON.stringify(manifest, undefined, 2)}\n` },
-    ]);
-    const pathOf = ({ name, file }: Part): [string, string] => [name, join(directory, file)];
-    return {
-      reason,
-      triggers,
-      directory,
-      manifest: join(directory, MANIFEST),
-      files: Object.fromEntries(contents.parts.map(pathOf)),
-      missing: contents.missing,
-    };
   }
 
   #contentsOptions(signal: AbortSignal | undefined): ContentsOptions {

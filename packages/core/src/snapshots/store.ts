@@ -5,7 +5,7 @@ import { LoopprofError, messageOf } from '../errors.js';
 import type { Logger } from '../logger.js';
 import { createDirectory, ensureDirectory } from './directory.js';
 import { replaceFile, syncDirectory, unfinishedName, writeNewFile, type FileContent } from './files.js';
-import { makeRoom, snapshotName } from './retention.js';
+import { makeRoom, snapshotName, type SnapshotId } from './retention.js';
 
 export interface StoreOptions {
   /** Absolute. */
@@ -46,10 +46,7 @@ export class SnapshotStore {
   }
 
   /** Writes a snapshot, which appears with all its files at once; gives its directory. */
-  async writeSnapshot(
-    { reason, takenAtMs }: { reason: string; takenAtMs: number },
-    files: readonly FileContent[],
-  ): Promise<string> {
+  async writeSnapshot(id: SnapshotId, files: readonly FileContent[]): Promise<string> {
     return this.#attempt(async () => {
       const sizeBytes = files.reduce((sum, { data }) => sum + Buffer.byteLength(data), 0);
       if (sizeBytes > this.#limits.maxBytes)
@@ -64,7 +61,7 @@ export class SnapshotStore {
         await createDirectory(unfinished);
         for (const { name, data } of files) await writeNewFile(join(unfinished, name), data);
         await syncDirectory(unfinished);
-        return await this.#publish(unfinished, reason, takenAtMs);
+        return await this.#publish(unfinished, id);
       } catch (error) {
         await rm(unfinished, { recursive: true, force: true }).catch(() => {});
         throw error;
@@ -89,17 +86,17 @@ export class SnapshotStore {
   }
 
   /** Another process may have taken the name: processes in containers often have the same pid. */
-  async #publish(unfinished: string, reason: string, takenAtMs: number): Promise<string> {
-    const lastMs = takenAtMs + MAX_NAMES;
-    for (let nameMs = takenAtMs; ; nameMs++) {
-      const path = join(this.directory, snapshotName(nameMs, reason));
+  async #publish(unfinished: string, id: SnapshotId): Promise<string> {
+    const lastMs = id.takenAtMs + MAX_NAMES;
+    for (let { takenAtMs } = id; ; takenAtMs++) {
+      const path = join(this.directory, snapshotName({ ...id, takenAtMs }));
       try {
         await rename(unfinished, path);
         await syncDirectory(this.directory);
         return path;
       } catch (error) {
         const { code } = error as NodeJS.ErrnoException;
-        if (nameMs === lastMs || !TAKEN.includes(code ?? '')) throw error;
+        if (takenAtMs === lastMs || !TAKEN.includes(code ?? '')) throw error;
       }
     }
   }
