@@ -22,7 +22,8 @@ export const importLaw = {
   'core/errors.ts': { may: [] },
   'core/logger.ts': { may: [] },
   'core/realm.ts': { may: [] },
-  'core/config.ts': { may: ['errors.js', 'logger.js', 'engine/engine-name.js'] },
+  'core/trigger-rules.ts': { may: [] },
+  'core/config.ts': { may: ['errors.js', 'logger.js', 'engine/engine-name.js', 'trigger-rules.js'] },
   'core/pprof': { may: [], owns: ['pprof-format'], node: ['timers/promises', 'util', 'zlib'] },
   'core/engine': {
     may: ['errors.js', 'realm.js'],
@@ -48,7 +49,9 @@ export const importLaw = {
     ],
     types: ['monitor/', 'pprof/'],
   },
-  'core/snapshots': { may: ['http/', 'profiles/', 'recorder/', 'config.js', 'errors.js', 'logger.js'] },
+  'core/snapshots': {
+    may: ['http/', 'profiles/', 'recorder/', 'config.js', 'errors.js', 'logger.js', 'trigger-rules.js'],
+  },
 };
 
 const isPath = (name) => /(\/|\.js)$/.test(name);

@@ -5,6 +5,10 @@ module.exports = {
   transform: { '\\.ts$': ['ts-jest', { tsconfig: '<rootDir>/test/tsconfig.json' }] },
   // Sources name the file they become ('./x.js'); tests run the sources.
   moduleNameMapper: { '^(\\.{1,2}/.*)\\.js$': '$1' },
+  // What profilers write goes to a folder of the run's own, not to the repository.
+  globalSetup: '<rootDir>/test/support/own-folder/make.cjs',
+  setupFiles: ['<rootDir>/test/support/own-folder/enter.cjs'],
+  globalTeardown: '<rootDir>/test/support/own-folder/remove.cjs',
   modulePathIgnorePatterns: ['<rootDir>/\\.cache/'],
   testTimeout: 60_000,
   // Two processes even on one core: most of a profile's test is waiting, and a file must not find the sampler of another.

@@ -123,8 +123,13 @@ const cases: { file: string; allowed: string[]; forbidden: string[] }[] = [
   { file: 'core/src/realm.ts', allowed: ['node:vm'], forbidden: ['./errors.js', './engine/engine.js'] },
   {
     file: 'core/src/config.ts',
-    allowed: ['./errors.js', './logger.js'],
+    allowed: ['./errors.js', './logger.js', './trigger-rules.js'],
     forbidden: ['./profiler.js', './http/access.js'],
+  },
+  {
+    file: 'core/src/trigger-rules.ts',
+    allowed: ['node:util'],
+    forbidden: ['./config.js', './errors.js', './snapshots/triggers.js'],
   },
   {
     file: 'core/src/profiler.ts',

@@ -1,5 +1,6 @@
 import { ENGINE_NAMES, type EngineName } from './engine/engine-name.js';
 import { LoopprofError } from './errors.js';
+import { problemOfTriggers, type TriggerRule } from './trigger-rules.js';
 
 /** What `authorize` is told about a request. */
 export interface AccessRequest {
@@ -25,6 +26,25 @@ export type Access =
   | 'public'
   | { readonly token: string }
   | { readonly authorize: (request: AccessRequest) => boolean | Promise<boolean> };
+
+/** What of the snapshots in `profileDir` is kept; the oldest go first. */
+export interface SnapshotLimits {
+  /**
+   * 1 to 100 000.
+   * @default 100
+   */
+  maxCount: number;
+  /**
+   * 1 048 576 to 1 099 511 627 776.
+   * @default 536_870_912
+   */
+  maxBytes: number;
+  /**
+   * 60 000 to 31 536 000 000, a year.
+   * @default 604_800_000, 7 days
+   */
+  maxAgeMs: number;
+}
 
 /** ProfilerConfig says what is recorded, for how long it is kept, and who may read it. */
 export interface ProfilerConfig {
@@ -65,7 +85,25 @@ export interface ProfilerConfig {
    */
   httpAddr: string;
   /**
-   * Length of a CPU profile that is asked for without `seconds`. Minimum 1 000.
+   * Directory of snapshots and of the files that `stop()` writes, relative to the working directory at `start()`. Created, for
+   * this user alone, when the first file is written. One that cannot be written to is refused by `start()` if it is named here.
+   * @default './profiles'
+   */
+  profileDir: string;
+  /**
+   * Whether `stop()` writes `cpu.prof`, `mem.prof` and the other profiles into `profileDir`.
+   * @default true for `new Profiler()`; for the profiler that adapters share, only when `profileDir` is given
+   */
+  writeOnStop: boolean;
+  /** How much of the snapshots is kept; a limit that is left out has its default. */
+  snapshots: Partial<SnapshotLimits>;
+  /**
+   * Rules that take a snapshot by themselves.
+   * @default []
+   */
+  triggers: readonly TriggerRule[];
+  /**
+   * Length of a CPU profile that is asked for without `seconds`, and at most of that in a snapshot. Minimum 1 000.
    * @default 30_000
    */
   profileDurationMs: number;
@@ -165,17 +203,19 @@ export interface ProfilerConfig {
    * @default 1_000
    */
   hangThresholdMs: number;
-  /**
-   * Where files go; created when the first one is written, for the owner only.
-   * @default './profiles'
-   */
-  profileDir: string;
 }
 
 /** A configuration with every field, and what was written out by the user, which some defaults depend on. */
 export interface ResolvedConfig extends ProfilerConfig {
   readonly given: ReadonlySet<keyof ProfilerConfig>;
+  snapshots: SnapshotLimits;
 }
+
+const SNAPSHOT_LIMITS: Readonly<SnapshotLimits> = {
+  maxCount: 100,
+  maxBytes: 512 * 1024 * 1024,
+  maxAgeMs: 7 * 24 * 3_600_000,
+};
 
 /** The defaults, as a fresh object. */
 export function defaultProfilerConfig(): ProfilerConfig {
@@ -187,6 +227,10 @@ export function defaultProfilerConfig(): ProfilerConfig {
     enableGoroutine: true,
     enableHTTP: true,
     httpAddr: 'localhost:6060',
+    profileDir: './profiles',
+    writeOnStop: true,
+    snapshots: { ...SNAPSHOT_LIMITS },
+    triggers: [],
     profileDurationMs: 30_000,
     cpuSampleIntervalMicros: 10_000,
     memorySampleBytes: 524_288,
@@ -206,7 +250,6 @@ export function defaultProfilerConfig(): ProfilerConfig {
     sidecar: true,
     stallThresholdMs: 50,
     hangThresholdMs: 1000,
-    profileDir: './profiles',
   };
 }
 
@@ -214,6 +257,8 @@ export function defaultProfilerConfig(): ProfilerConfig {
 interface Rule {
   readonly text: string;
   meets(value: unknown): boolean;
+  /** For values with parts: which of them is wrong. */
+  detail?(value: unknown): string | undefined;
 }
 
 const BOOLEAN: Rule = { text: 'true or false', meets: (value) => typeof value === 'boolean' };
@@ -248,15 +293,42 @@ const ACCESS: Rule = {
   },
 };
 
+const DIRECTORY: Rule = {
+  text: 'the path of a directory, as a string without NUL',
+  meets: (value) => typeof value === 'string' && value !== '' && !value.includes('\0'),
+};
+
+const LIMIT_RULES: Readonly<Record<keyof SnapshotLimits, Rule>> = {
+  maxCount: integer(1, 100_000),
+  maxBytes: integer(2 ** 20, 2 ** 40),
+  maxAgeMs: integer(60_000, 365 * 24 * 3_600_000),
+};
+
+const SNAPSHOTS: Rule = {
+  text: 'an object with maxCount, maxBytes, maxAgeMs or some of them',
+  meets: (value) => SNAPSHOTS.detail?.(value) === undefined,
+  detail: (value) => {
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) return `got ${shown(value)}`;
+    for (const [name, limit] of Object.entries(value)) {
+      if (!Object.hasOwn(LIMIT_RULES, name)) return `got one with \`${name}\``;
+      const rule = LIMIT_RULES[name as keyof SnapshotLimits];
+      if (limit !== undefined && !rule.meets(limit))
+        return `whose \`${name}\` must be ${rule.text}, got ${shown(limit)}`;
+    }
+    return undefined;
+  },
+};
+
+const TRIGGERS: Rule = {
+  text: "a list of up to 100 rules such as { on: 'stall', longerThanMs: 1000 }",
+  meets: (value) => problemOfTriggers(value) === undefined,
+  detail: problemOfTriggers,
+};
+
 const ADDRESS: Rule = {
   text: "'host:port' with a port from 0 to 65535, such as 'localhost:6060', '[::1]:6060' or ':6060', or 'unix:/path/to.sock' with an absolute path",
   meets: (value) =>
     typeof value === 'string' && (parseAddress(value) !== undefined || socketPath(value) !== undefined),
-};
-
-const DIRECTORY: Rule = {
-  text: 'the path of a directory',
-  meets: (value) => typeof value === 'string' && value !== '' && !value.includes('\0'),
 };
 
 const RULES: Record<keyof ProfilerConfig, Rule> = {
@@ -267,6 +339,10 @@ const RULES: Record<keyof ProfilerConfig, Rule> = {
   enableGoroutine: BOOLEAN,
   enableHTTP: BOOLEAN,
   httpAddr: ADDRESS,
+  profileDir: DIRECTORY,
+  writeOnStop: BOOLEAN,
+  snapshots: SNAPSHOTS,
+  triggers: TRIGGERS,
   profileDurationMs: integer(1000, 3_600_000),
   cpuSampleIntervalMicros: integer(1000, 1_000_000),
   memorySampleBytes: integer(1024, 1_073_741_824),
@@ -286,7 +362,6 @@ const RULES: Record<keyof ProfilerConfig, Rule> = {
   sidecar: BOOLEAN,
   stallThresholdMs: integer(20, 3_600_000),
   hangThresholdMs: integer(100, 3_600_000),
-  profileDir: DIRECTORY,
 };
 
 /**
@@ -308,14 +383,14 @@ export function resolveConfig(given: Partial<ProfilerConfig> = {}): ResolvedConf
       );
     if (!rule.meets(value))
       throw invalid(
-        `\`${field}\` must be ${rule.text}, got ${rule === ACCESS ? withoutSecrets(value) : shown(value)}.`,
+        `\`${field}\` must be ${rule.text}, ${rule.detail?.(value) ?? `got ${rule === ACCESS ? withoutSecrets(value) : shown(value)}`}.`,
       );
     config[field] = value;
     fields.add(field as keyof ProfilerConfig);
   }
-  const resolved = { ...(config as unknown as ProfilerConfig), given: fields };
-  checkReach(resolved);
-  return resolved;
+  const complete = config as unknown as ProfilerConfig;
+  checkReach(complete);
+  return { ...complete, snapshots: { ...SNAPSHOT_LIMITS, ...definedOf(complete.snapshots) }, given: fields };
 }
 
 /** Throws LOOPPROF_INVALID_CONFIG for a standalone server that other machines could reach and nothing protects. */
@@ -327,6 +402,10 @@ function checkReach({ enableHTTP, httpAddr, access }: ProfilerConfig): void {
   throw invalid(
     `\`httpAddr\` '${httpAddr}' can be reached from other machines, where access: 'loopback' does not hold: set access: { token }, { authorize } or 'public', or use 'localhost:6060'.`,
   );
+}
+
+function definedOf<T extends object>(object: T): { [K in keyof T]: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined)) as never;
 }
 
 /** Splits `host:port`; undefined when it is malformed. An empty host means every interface. */

@@ -14,6 +14,7 @@ export type LoopprofErrorCode =
   | 'LOOPPROF_TOO_MANY'
   | 'LOOPPROF_ABORTED'
   | 'LOOPPROF_LOOP_BLOCKED'
+  | 'LOOPPROF_WRITE_FAILED'
   | 'LOOPPROF_INTERNAL';
 
 const STATUS: Record<LoopprofErrorCode, number> = {
@@ -31,6 +32,7 @@ const STATUS: Record<LoopprofErrorCode, number> = {
   LOOPPROF_TOO_MANY: 429,
   LOOPPROF_ABORTED: 499,
   LOOPPROF_LOOP_BLOCKED: 503,
+  LOOPPROF_WRITE_FAILED: 503,
   LOOPPROF_INTERNAL: 500,
 };
 

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { type ProfilerConfig } from './config.js';
 import { messageOf } from './errors.js';
 import { guardedLogger, silentLogger, type Logger } from './logger.js';
@@ -11,7 +12,7 @@ let shared: { readonly profiler: Profiler; readonly config: Partial<ProfilerConf
  * say why.
  *
  * The first call's configuration holds; a later one that differs is warned about. The standalone server is started only when
- * `httpAddr` is given.
+ * `httpAddr` is given, and its `stop()` writes files only when `profileDir` is.
  *
  * @example
  * ```ts
@@ -27,7 +28,11 @@ export function getProfiler(config: Partial<ProfilerConfig> = {}, given?: Logger
     return shared.profiler;
   }
   const profiler = new Profiler(
-    { ...config, enableHTTP: config.enableHTTP ?? config.httpAddr !== undefined },
+    {
+      ...config,
+      enableHTTP: config.enableHTTP ?? config.httpAddr !== undefined,
+      writeOnStop: config.writeOnStop ?? config.profileDir !== undefined,
+    },
     logger,
   );
   shared = { profiler, config };
@@ -45,7 +50,8 @@ function warnAboutDifferences(
 ): void {
   for (const field of Object.keys(wanted) as (keyof ProfilerConfig)[]) {
     // Every mount has its own `access`.
-    if (field === 'access' || wanted[field] === undefined || wanted[field] === running[field]) continue;
+    if (field === 'access' || wanted[field] === undefined) continue;
+    if (isDeepStrictEqual(wanted[field], running[field])) continue;
     logger.warn(
       { field },
       `loopprof: the shared profiler already runs; \`${field}\` given by a later caller has no effect`,

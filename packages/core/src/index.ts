@@ -4,10 +4,31 @@
  */
 export { Profiler } from './profiler.js';
 export type { HandlerAccess, ProfilerEvents } from './profiler.js';
+export { ProfileType, ProfilingManager } from './profiling-manager.js';
 export { getProfiler } from './get-profiler.js';
 export { defaultProfilerConfig } from './config.js';
-export type { Access, AccessRequest, ProfilerConfig } from './config.js';
+export type { Access, AccessRequest, ProfilerConfig, SnapshotLimits } from './config.js';
 export type { EngineName } from './engine/engine-name.js';
+export type {
+  ErrorsTrigger,
+  HeapGrowthTrigger,
+  HeapTrigger,
+  HighLoadTrigger,
+  IntervalTrigger,
+  LatencyTrigger,
+  OutOfMemoryTrigger,
+  RequestTriggerScope,
+  RssTrigger,
+  SignalTrigger,
+  StallTrigger,
+  TriggerKind,
+  TriggerLimits,
+  TriggerRule,
+} from './trigger-rules.js';
+export type { TriggerValues } from './snapshots/conditions.js';
+export type { Manifest } from './snapshots/manifest.js';
+export type { Snapshot } from './snapshots/snapshot.js';
+export type { Firing } from './snapshots/triggers.js';
 export { isLoopprofError, LoopprofError } from './errors.js';
 export type { LoopprofErrorCode, LoopprofErrorOptions } from './errors.js';
 export type { Logger } from './logger.js';

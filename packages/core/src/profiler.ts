@@ -1,5 +1,6 @@
 import { EventEmitter } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { resolve } from 'node:path';
 import { isMainThread } from 'node:worker_threads';
 import { resolveConfig, type Access, type ProfilerConfig, type ResolvedConfig } from './config.js';
 import { isLoopprofError, LoopprofError, messageOf } from './errors.js';
@@ -10,6 +11,7 @@ import type { PprofHandler } from './http/message.js';
 import { startStandaloneServer, type StandaloneServer } from './http/node-server.js';
 import { LineBudget } from './line-budget.js';
 import { guardedLogger, silentLogger, type Logger } from './logger.js';
+import { heapLimitBytes } from './monitor/heap-limit.js';
 import type { RequestTiming, RouteAtEnd } from './monitor/request-timing.js';
 import { runtimeMetrics, type RuntimeMetrics } from './monitor/runtime.js';
 import type { Capture, CaptureRequest, Profile } from './profiles/profile.js';
@@ -18,8 +20,18 @@ import { mainProcess } from './realm.js';
 import type { Stall } from './recorder/stalls.js';
 import { leaseThread, type ThreadLease } from './shared.js';
 import type { SidecarContext } from './sidecar/sidecar.js';
+import { keepAlive } from './snapshots/abort.js';
+import { obstacleTo } from './snapshots/directory.js';
+import { exportCommand } from './snapshots/out-of-memory.js';
+import type { ProcessFacts } from './snapshots/manifest.js';
+import type { Snapshot } from './snapshots/snapshot.js';
+import { Snapshotter, type SnapshotRequest } from './snapshots/snapshotter.js';
+import type { Firing } from './snapshots/triggers.js';
 import { Symbolizer } from './symbols/symbolizer.js';
 import { trimFolder, type Reporter, type Thread, type ThreadOptions } from './thread.js';
+import type { WatchedRule } from './trigger-rules.js';
+import { TriggerWatch } from './trigger-watch.js';
+import { packageVersion } from './version.js';
 
 /** Who may read at one mount. */
 export interface HandlerAccess {
@@ -34,13 +46,21 @@ export interface ProfilerEvents {
   slowRequest: [timing: RequestTiming];
   /** A callback held the event loop for `stallThresholdMs` or longer. Emitted when it is over and its samples are there. */
   stall: [stall: Stall];
+  /** A snapshot has been written, by hand, by request or because a rule of `triggers` fired. */
+  snapshot: [snapshot: Snapshot];
+  /** Something that nobody waits for has failed, such as a snapshot that a rule wanted. It is in the log too. */
+  error: [error: LoopprofError];
   newListener: [event: string | symbol, listener: (...args: unknown[]) => void];
 }
+
+/** Stands for the program in pprof's header. */
+const MAPPING_FILE = mainProcess.argv[1] ?? mainProcess.execPath;
 
 /**
  * Profiler records what the process does from `start()` on and serves it as Go's `net/http/pprof` does.
  *
- * Any number of profilers share one recorder per thread; the options of the sampler come from the first that starts.
+ * Any number of profilers share one recorder per thread; the options of the sampler come from the first that starts. A profiler can
+ * be started again after `stop()`.
  *
  * @example
  * ```ts
@@ -50,7 +70,9 @@ export interface ProfilerEvents {
  * await profiler.start();
  * console.log(profiler.address); // http://127.0.0.1:6060/debug/pprof/
  * // … go tool pprof http://localhost:6060/debug/pprof/profile
- * await profiler.stop();
+ * const { memory } = await profiler.captureSnapshot();
+ * console.log(memory, profiler.reportMetrics().eventLoopUtilization);
+ * await profiler.stop(); // go tool pprof -top profiles/cpu.prof
  * ```
  */
 export class Profiler extends EventEmitter<ProfilerEvents> {
@@ -75,7 +97,7 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
     overhead: () => this.#thread().overhead(),
     symbolizer: new Symbolizer(() => (this.#lease ? trimFolder(this.#lease.thread.options) : undefined)),
     get mappingFile(): string {
-      return this.symbolizer.trimmed(mainProcess.argv[1] ?? mainProcess.execPath);
+      return this.symbolizer.trimmed(MAPPING_FILE);
     },
   });
   /** The same, in the sidecar where that can be. */
@@ -100,6 +122,10 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
     report: (level, message, error) =>
       this.#logger[level](error ? { err: error } : {}, `loopprof: ${message}`),
   };
+  #snapshotter: Snapshotter | undefined;
+  #watch: TriggerWatch | undefined;
+  #requestedSnapshot: Promise<Snapshot> | undefined;
+  #stopping: Promise<void> | undefined;
   #refusedConfig: LoopprofError | undefined;
   #toldAboutAccess = false;
 
@@ -129,16 +155,18 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
 
   /** Whether `start()` has been called and `stop()` has not. */
   get running(): boolean {
-    return this.#config !== undefined;
+    return this.#config !== undefined && this.#stopping === undefined;
   }
 
   /**
    * Starts the recorder, unless another profiler of this thread has, and the standalone server.
    *
-   * Rejects with LOOPPROF_INVALID_CONFIG, and with LOOPPROF_ALREADY_STARTED for a second start. An engine that does not load or
+   * Rejects with LOOPPROF_INVALID_CONFIG, also for a `profileDir` that cannot be written to, and with LOOPPROF_ALREADY_STARTED for a
+   * second start. An engine that does not load or
    * an address that is taken does not reject: the app lives on, an error is logged, and the index page says what is missing.
    */
   async start(): Promise<void> {
+    if (this.#stopping) await this.#stopping;
     if (this.#config) {
       throw new LoopprofError(
         'LOOPPROF_ALREADY_STARTED',
@@ -148,6 +176,7 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
     const config = this.#resolve();
     this.#config = config;
     this.#startRecorder(config);
+    this.#startSnapshots(config);
     if (!config.enableHTTP) return;
     try {
       await this.#listen(config);
@@ -158,8 +187,28 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
     }
   }
 
-  /** Closes the standalone server and gives up this profiler's share in the recorder; the last one stops it. Idempotent. */
+  /**
+   * Writes `cpu.prof`, `mem.prof` and what else is recorded into `profileDir` (unless `writeOnStop` is false), then closes the
+   * standalone server and gives up this profiler's share in the recorder; the last one stops it. `cpu.prof` covers the last
+   * `profileDurationMs`, or the time since `start()` if that is less.
+   *
+   * Never rejects: what cannot be written is logged, and after 5 s nothing more is tried. May be called again without effect.
+   */
   async stop(): Promise<void> {
+    if (!this.#config) return;
+    this.#stopping ??= keepAlive(this.#stop()).finally(() => (this.#stopping = undefined));
+    await this.#stopping;
+  }
+
+  /** `await using profiler = new Profiler()` stops it at the end of the block. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+
+  async #stop(): Promise<void> {
+    this.#watch?.stop();
+    if (this.#config?.writeOnStop) await this.#snapshotter?.writeFinal();
+    this.#snapshotter?.close();
     const server = this.#server;
     const lease = this.#lease;
     const contextId = this.#contextId;
@@ -169,6 +218,7 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
     this.#unsubscribe = this.#unsubscribeStalls = undefined;
     this.#config = this.#server = this.#lease = this.#serverProblem = undefined;
     this.#contextId = this.#address = undefined;
+    this.#snapshotter = this.#watch = this.#requestedSnapshot = undefined;
     if (contextId !== undefined) await lease?.thread.sidecar?.detach(contextId);
     await lease?.release();
     await server?.close();
@@ -194,6 +244,27 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
       this.#server = server;
       this.#address = server.address;
     } else await server.close();
+  }
+
+  /**
+   * Writes a snapshot of now into `profileDir`: every profile that is on, and the counters beside them. `cpu` covers the last
+   * `profileDurationMs`, or the time since `start()` if that is less.
+   *
+   * @returns Name to absolute path: `cpu`, `memory`, `gc_stats`, `requests`, `runtime` and what else there is; a `manifest.json` lies
+   * beside them. What cannot be had, such as profiles while no engine has loaded, is left out; the manifest says why.
+   * @throws LOOPPROF_NOT_STARTED, LOOPPROF_WRITE_FAILED, and LOOPPROF_ABORTED when `signal` aborts.
+   *
+   * @example
+   * ```ts
+   * const { cpu, memory } = await profiler.captureSnapshot({ signal: AbortSignal.timeout(5000) });
+   * // go tool pprof -top /app/profiles/20261123T175501.123Z-manual-4711/cpu.prof
+   * ```
+   */
+  async captureSnapshot({ signal }: { signal?: AbortSignal | undefined } = {}): Promise<
+    Record<string, string>
+  > {
+    const { files } = await keepAlive(this.#takeSnapshot({ reason: 'manual', signal }));
+    return { ...files };
   }
 
   /** The process in numbers, as `/runtime` serves them. Cheap; throws LOOPPROF_NOT_STARTED when the profiler is not running. */
@@ -241,10 +312,22 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
     }
   }
 
+  /**
+   * Takes the snapshots of this run; throws LOOPPROF_NOT_STARTED.
+   * @internal
+   */
+  get snapshotter(): Snapshotter {
+    if (!this.#snapshotter) throw notRunning();
+    return this.#snapshotter;
+  }
+
   #resolve(): ResolvedConfig {
     this.#refusedConfig = undefined;
     try {
-      return resolveConfig(this.#given);
+      const config = resolveConfig(this.#given);
+      // The default is nobody's wish: a process that cannot write there runs all the same.
+      if (config.given.has('profileDir')) refuseUnwritable(config.profileDir);
+      return config;
     } catch (error) {
       throw (this.#refusedConfig = asLoopprofError(error));
     }
@@ -279,7 +362,99 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
       logger: this.#logger,
       budget: this.#budget,
       status: () => this.#status(),
+      takeSnapshot: () => this.#takeRequestedSnapshot(),
     });
+  }
+
+  #startSnapshots(config: ResolvedConfig): void {
+    const directory = resolve(config.profileDir);
+    this.#snapshotter = new Snapshotter({
+      registry: this.#registry,
+      config,
+      directory,
+      facts: () => this.#processFacts(),
+      logger: this.#logger,
+    });
+    if (config.triggers.some(({ on }) => on === 'outOfMemory')) this.#exportWhenExhausted(config, directory);
+    const rules = config.triggers.filter((rule): rule is WatchedRule => rule.on !== 'outOfMemory');
+    if (rules.length === 0) return;
+    this.#watch = new TriggerWatch({
+      rules,
+      monitor: this.#thread().monitor,
+      maxRoutes: config.maxSeries,
+      logger: this.#logger,
+      onFired: (firings) => void this.#takeTriggeredSnapshot(firings),
+    });
+    this.#watch.start();
+  }
+
+  #processFacts(): ProcessFacts {
+    const { pid } = mainProcess;
+    return {
+      pid,
+      uptimeMs: mainProcess.uptime() * 1000,
+      engine: this.#thread().session.engine,
+      loopprof: packageVersion(),
+    };
+  }
+
+  #exportWhenExhausted({ snapshots, memorySampleBytes }: ResolvedConfig, directory: string): void {
+    try {
+      const command = exportCommand({
+        directory,
+        limits: snapshots,
+        heapLimitBytes: heapLimitBytes(),
+        intervalBytes: memorySampleBytes,
+        mappingFile: MAPPING_FILE,
+        facts: this.#processFacts(),
+      });
+      if (this.#thread().session.heapRecorder().exportWhenExhausted(command)) return;
+      throw new Error(`the engine ${this.#thread().session.engine} cannot tell that the heap is exhausted`);
+    } catch (error) {
+      this.#logger.warn(
+        { err: error },
+        `loopprof: the trigger outOfMemory has no effect: ${messageOf(error)}`,
+      );
+    }
+  }
+
+  async #takeSnapshot(request: SnapshotRequest): Promise<Snapshot> {
+    const beganMs = performance.now();
+    const snapshot = await this.snapshotter.take(request);
+    const { reason, directory } = snapshot;
+    const durationMs = Math.round(performance.now() - beganMs);
+    this.#logger.info({ reason, directory, durationMs }, `loopprof: snapshot taken: ${directory}`);
+    this.#tell('snapshot', () => this.emit('snapshot', snapshot));
+    return snapshot;
+  }
+
+  /** All who ask while one is being taken get that one. */
+  #takeRequestedSnapshot(): Promise<Snapshot> {
+    this.#requestedSnapshot ??= this.#takeSnapshot({ reason: 'http' }).finally(() => {
+      this.#requestedSnapshot = undefined;
+    });
+    return this.#requestedSnapshot;
+  }
+
+  async #takeTriggeredSnapshot(triggers: readonly [Firing, ...Firing[]]): Promise<void> {
+    try {
+      await this.#takeSnapshot({ reason: kebabCase(triggers[0].on), triggers });
+    } catch (thrown) {
+      const error = asLoopprofError(thrown);
+      if (error.code === 'LOOPPROF_NOT_STARTED') return;
+      if (error.code !== 'LOOPPROF_WRITE_FAILED')
+        this.#logger.error({ err: error }, `loopprof: a snapshot failed: ${error.message}`);
+      if (this.listenerCount('error') > 0) this.#tell('error', () => this.emit('error', error));
+    }
+  }
+
+  /** What a listener throws is not the host's exception. */
+  #tell(event: string, emit: () => void): void {
+    try {
+      emit();
+    } catch (error) {
+      this.#logger.error({ err: error }, `loopprof: a listener of '${event}' failed: ${messageOf(error)}`);
+    }
   }
 
   #startRecorder(config: ResolvedConfig): void {
@@ -339,11 +514,7 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
   #onRequest(timing: RequestTiming, slowRequestMs: number): void {
     const { startedAtMs, endedAtMs = startedAtMs } = timing;
     if (endedAtMs - startedAtMs < slowRequestMs || this.listenerCount('slowRequest') === 0) return;
-    try {
-      this.emit('slowRequest', timing);
-    } catch (error) {
-      this.#logger.error({ err: error }, `loopprof: a slowRequest listener failed: ${messageOf(error)}`);
-    }
+    this.#tell('slowRequest', () => this.emit('slowRequest', timing));
   }
 
   #watchStalls(): void {
@@ -371,11 +542,7 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
       );
     }
     if (this.listenerCount('stall') === 0) return;
-    try {
-      this.emit('stall', stall);
-    } catch (error) {
-      this.#logger.error({ err: error }, `loopprof: a stall listener failed: ${messageOf(error)}`);
-    }
+    this.#tell('stall', () => this.emit('stall', stall));
   }
 
   #warnAboutDifferences(wanted: ThreadOptions, running: Readonly<ThreadOptions>): void {
@@ -394,8 +561,8 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
   }
 
   #thread(): Thread {
-    if (!this.#lease) throw notRunning();
-    return this.#lease.thread;
+    if (this.#lease) return this.#lease.thread;
+    throw this.#refusedConfig ?? notRunning();
   }
 
   /** Its counters wait for the samples of the last seconds to tell which route ran. */
@@ -448,6 +615,7 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
         if (!profile) throw new Error(`no profile is called ${name}`);
         return profile.capture(request);
       },
+      takeSnapshot: () => this.#takeRequestedSnapshot(),
       authorize: async (request) => isHook && (await access.authorize(request)) === true,
       log: ({ level, details, message }) => this.#logger[level](details, message),
     };
@@ -487,6 +655,19 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
 
 function shutOut(reason: string): string {
   return `no profile is made while the event loop is blocked: ${reason}`;
+}
+
+function refuseUnwritable(profileDir: string): void {
+  const obstacle = obstacleTo(resolve(profileDir));
+  if (obstacle === undefined) return;
+  throw new LoopprofError(
+    'LOOPPROF_INVALID_CONFIG',
+    `\`profileDir\` must be a directory that this process can write to or create, got '${profileDir}': ${obstacle}.`,
+  );
+}
+
+function kebabCase(name: string): string {
+  return name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 }
 
 function notRunning(): LoopprofError {

@@ -56,6 +56,67 @@ const WRONG: Partial<Record<keyof ProfilerConfig, [value: unknown, shown: string
     ['unix:/run/app/', "'unix:/run/app/'"],
     ['unix:/run/\0app.sock', 'unix:/run/'],
   ],
+  profileDir: [
+    [7, '7 (number)'],
+    ['', "''"],
+    ['a\0b', "'a"],
+    [null, 'null'],
+  ],
+  writeOnStop: [
+    ['no', "'no' (string)"],
+    [0, '0 (number)'],
+  ],
+  snapshots: [
+    [null, 'null'],
+    [100, '100 (number)'],
+    [[], 'an object'],
+    [{ maxFiles: 3 }, 'got one with `maxFiles`'],
+    [{ maxCount: 0 }, '`maxCount` must be an integer from 1 to 100000, got 0 (number)'],
+    [{ maxBytes: 1000 }, '`maxBytes` must be an integer from 1048576 to 1099511627776, got 1000'],
+    [{ maxCount: 5, maxAgeMs: '7d' }, "`maxAgeMs` must be an integer from 60000 to 31536000000, got '7d'"],
+  ],
+  triggers: [
+    [{ on: 'stall', longerThanMs: 1000 }, 'got an object'],
+    ['stall', "got 'stall' (string)"],
+    [new Array(101).fill({ on: 'outOfMemory' }), 'got a list of 101'],
+    [['stall'], "number 1 is 'stall' (string)"],
+    [[null], 'number 1 is null'],
+    [[{ on: 'hang' }], "number 1 has `on` 'hang' (string), not one of 'stall', 'highLoad', 'rss'"],
+    [[{ on: 'constructor' }], "number 1 has `on` 'constructor'"],
+    [[{ longerThanMs: 1000 }], 'number 1 has `on` undefined'],
+    [
+      [{ on: 'outOfMemory' }, { on: 'stall' }],
+      'number 2 (stall) lacks `longerThanMs`: an integer from 10 to',
+    ],
+    [
+      [{ on: 'stall', longerThanMs: 9 }],
+      '`longerThanMs` 9 (number), which must be an integer from 10 to 3600000',
+    ],
+    [[{ on: 'stall', longerThanMs: undefined }], '`longerThanMs` undefined'],
+    [
+      [{ on: 'stall', above: 9 }],
+      'unknown field `above`; fields are: on, longerThanMs, cooldownMs, maxPerHour',
+    ],
+    [[{ on: 'stall', longerThanMs: 50, maxPerHour: 0 }], '`maxPerHour` 0'],
+    [[{ on: 'stall', longerThanMs: 50, cooldownMs: -1 }], '`cooldownMs` -1'],
+    [
+      [{ on: 'highLoad', utilizationAbove: 1 }],
+      '`utilizationAbove` 1 (number), which must be a number above 0',
+    ],
+    [[{ on: 'highLoad', utilizationAbove: 0.9, forMs: 0.5 }], '`forMs` 0.5'],
+    [[{ on: 'rss', shareAbove: 80 }], '`shareAbove` 80'],
+    [[{ on: 'heap', shareAbove: Number.NaN }], '`shareAbove` NaN'],
+    [[{ on: 'heapGrowth', timesAverageAbove: 1 }], '`timesAverageAbove` 1'],
+    [[{ on: 'heapGrowth', timesAverageAbove: 2, minBytes: -1 }], '`minBytes` -1'],
+    [[{ on: 'latency', p99AboveMs: 0 }], '`p99AboveMs` 0'],
+    [[{ on: 'latency', p99AboveMs: 5, route: '' }], "`route` ''"],
+    [[{ on: 'latency', p99AboveMs: 5, overMs: 999 }], '`overMs` 999'],
+    [[{ on: 'errors', shareAbove: 0.1, minRequests: 0 }], '`minRequests` 0'],
+    [[{ on: 'errors', shareAbove: 0.1, method: 7 }], '`method` 7'],
+    [[{ on: 'interval', everyMs: 999 }], '`everyMs` 999'],
+    [[{ on: 'signal', signal: 'SIGTERM' }], "`signal` 'SIGTERM' (string), which must be 'SIGUSR2'"],
+    [[{ on: 'outOfMemory', cooldownMs: 1 }], 'unknown field `cooldownMs`; fields are: on'],
+  ],
   profileDurationMs: [
     ['30000', "'30000' (string)"],
     [999, '999 (number)'],
@@ -156,11 +217,6 @@ const WRONG: Partial<Record<keyof ProfilerConfig, [value: unknown, shown: string
     [99, '99 (number)'],
     [1.5e9, '1500000000 (number)'],
   ],
-  profileDir: [
-    ['', "''"],
-    [7, '7 (number)'],
-    ['a\0b', 'a'],
-  ],
 };
 
 const RULES: Partial<Record<keyof ProfilerConfig, RegExp>> = {
@@ -171,6 +227,10 @@ const RULES: Partial<Record<keyof ProfilerConfig, RegExp>> = {
   enableGoroutine: /true or false/,
   enableHTTP: /true or false/,
   httpAddr: /'host:port' with a port from 0 to 65535/,
+  profileDir: /the path of a directory/,
+  writeOnStop: /true or false/,
+  snapshots: /an object with maxCount, maxBytes, maxAgeMs/,
+  triggers: /a list of up to 100 rules such as \{ on: 'stall', longerThanMs: 1000 \}/,
   profileDurationMs: /an integer from 1000 to 3600000/,
   cpuSampleIntervalMicros: /an integer from 1000 to 1000000/,
   memorySampleBytes: /an integer from 1024 to 1073741824/,
@@ -190,7 +250,6 @@ const RULES: Partial<Record<keyof ProfilerConfig, RegExp>> = {
   sidecar: /true or false/,
   stallThresholdMs: /an integer from 20 to 3600000/,
   hangThresholdMs: /an integer from 100 to 3600000/,
-  profileDir: /the path of a directory/,
 };
 
 /** What the field may be, its limits included. */
@@ -202,6 +261,34 @@ const RIGHT: Partial<Record<keyof ProfilerConfig, unknown[]>> = {
   enableGoroutine: [true, false],
   enableHTTP: [true, false],
   httpAddr: ['localhost:6060', 'LOCALHOST:1', '127.9.9.9:65535', '[::1]:0', 'unix:/run/app/pprof.sock'],
+  profileDir: ['./profiles', '/var/lib/app/profiles', 'C:\\profiles'],
+  writeOnStop: [true, false],
+  snapshots: [
+    { maxCount: 1, maxBytes: 2 ** 20, maxAgeMs: 60_000 },
+    { maxCount: 100_000, maxBytes: 2 ** 40, maxAgeMs: 31_536_000_000 },
+  ],
+  triggers: [
+    [],
+    [{ on: 'stall', longerThanMs: 10, cooldownMs: 0, maxPerHour: 1 }],
+    [
+      { on: 'highLoad', utilizationAbove: 0.999, forMs: 0 },
+      { on: 'rss', shareAbove: 0.001, cooldownMs: 86_400_000 },
+      { on: 'heap', shareAbove: 0.9, maxPerHour: 3600 },
+      { on: 'heapGrowth', timesAverageAbove: 1.01, overMs: 1000, minBytes: 0 },
+      {
+        on: 'latency',
+        p99AboveMs: 250,
+        route: '/users/:id',
+        method: 'GET',
+        overMs: 3_600_000,
+        minRequests: 1,
+      },
+      { on: 'errors', shareAbove: 0.05, route: undefined },
+      { on: 'interval', everyMs: 604_800_000 },
+      { on: 'signal', signal: 'SIGUSR2' },
+      { on: 'outOfMemory' },
+    ],
+  ],
   profileDurationMs: [1000, 3_600_000],
   cpuSampleIntervalMicros: [1000, 1_000_000],
   memorySampleBytes: [1024, 1_073_741_824],
@@ -221,7 +308,6 @@ const RIGHT: Partial<Record<keyof ProfilerConfig, unknown[]>> = {
   sidecar: [true, false],
   stallThresholdMs: [20, 3_600_000],
   hangThresholdMs: [100, 3_600_000],
-  profileDir: ['./profiles', '/tmp'],
 };
 
 function refusalOf(given: unknown): LoopprofError {
@@ -255,6 +341,13 @@ describe('a configuration', () => {
     const config = resolveConfig({ access: undefined, maxSeconds: undefined } as unknown as object);
     expect(config.maxSeconds).toBe(300);
     expect([...config.given]).toEqual([]);
+  });
+
+  it('fills in the limits of snapshots that are left out', () => {
+    expect(resolveConfig({ snapshots: { maxCount: 5, maxBytes: undefined } as object }).snapshots).toEqual({
+      ...defaultProfilerConfig().snapshots,
+      maxCount: 5,
+    });
   });
 
   it('gives its defaults as a fresh object each time', () => {

@@ -4,7 +4,9 @@ it('exports these names and no other', () => {
   expect(Object.keys(core).sort()).toMatchInlineSnapshot(`
    [
      "LoopprofError",
+     "ProfileType",
      "Profiler",
+     "ProfilingManager",
      "answerPprof",
      "checkMountPath",
      "createMount",

@@ -52,6 +52,16 @@ interface HeapProfilerBindings {
   startSamplingHeapProfiler(intervalBytes: number, stackDepth: number, allocations?: boolean): void;
   stopSamplingHeapProfiler(): void;
   mapAllocationProfile<T>(convert: (root: RawHeapNode) => T): T;
+  monitorOutOfMemory(
+    extensionBytes: number,
+    maxExtensions: number,
+    dumpOnStderr: boolean,
+    exportCommand: readonly string[],
+    callback: undefined,
+    callbackMode: number,
+    isMainThread: boolean,
+    automaticExtension: boolean,
+  ): void;
 }
 
 /**
@@ -64,6 +74,9 @@ const BUFFERED_MILLIS = 60_000;
 const SHORTEST_TELLING_WINDOW_INTERVALS = 50;
 
 const CERTAINLY_STUCK = 2;
+
+/** `heap.CallbackMode.Async` of the package; there is no callback. */
+const CALLBACK_ASYNC = 1;
 
 class DatadogCpuSampler implements CpuSampler {
   readonly #bindings: TimeProfilerBindings;
@@ -183,6 +196,11 @@ class DatadogHeapSampler implements HeapSampler {
 
   read<T>(convert: (root: RawHeapNode) => T): T {
     return this.#bindings.mapAllocationProfile(convert);
+  }
+
+  exportWhenExhausted(command: readonly string[]): void {
+    // The limit is raised once, by what one young generation takes, to make the profile in.
+    this.#bindings.monitorOutOfMemory(0, 1, false, command, undefined, CALLBACK_ASYNC, isMainThread, true);
   }
 
   stop(): void {

@@ -101,6 +101,11 @@ export interface HeapSampler {
   start(options: HeapSamplerOptions): void;
   /** Gives the live sampled allocations to `convert`; throws when the sampler is not running (any more). */
   read<T>(convert: (root: RawHeapNode) => T): T;
+  /**
+   * Where the engine can: runs `command` when the heap is exhausted, with the path of a file behind it that holds the live sampled
+   * allocations (a RawHeapNode as JSON), and waits for its end before the process goes on to die. Holds until `stop()`.
+   */
+  exportWhenExhausted?(command: readonly string[]): void;
   stop(): void;
 }
 

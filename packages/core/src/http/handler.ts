@@ -22,6 +22,8 @@ export interface HandlerOptions {
   readonly budget?: CaptureBudget;
   /** What the index page says of the process, read when it is shown. */
   readonly status: () => ProcessStatus | Promise<ProcessStatus>;
+  /** Writes a snapshot and gives what is told about it. */
+  readonly takeSnapshot: () => Promise<object>;
 }
 
 export interface ProcessStatus {
@@ -29,6 +31,9 @@ export interface ProcessStatus {
   /** What does not work, one line each. */
   readonly problems: readonly string[];
 }
+
+/** The one route that does something, and so is not for GET. */
+const SNAPSHOT_PATH = '/snapshot';
 
 const TEXT = 'text/plain; charset=utf-8';
 
@@ -55,7 +60,7 @@ export function createHandler(given: HandlerOptions): PprofHandler {
       const response = await answer(request, options);
       return request.method === 'HEAD' ? { ...response, body: '' } : response;
     } catch (error) {
-      return errorResponse(error, options.logger);
+      return errorResponse(error, request, options.logger);
     }
   };
 }
@@ -67,6 +72,7 @@ async function answer(request: PprofRequest, options: HandlerState): Promise<Ppr
     if (isLoopprofError(error)) options.audit.refused(request, error);
     throw error;
   }
+  if (request.path === SNAPSHOT_PATH) return snapshot(request, options);
   if (request.method !== 'GET' && request.method !== 'HEAD') {
     throw new LoopprofError(
       'LOOPPROF_METHOD_NOT_ALLOWED',
@@ -88,6 +94,27 @@ async function answer(request: PprofRequest, options: HandlerState): Promise<Ppr
     );
   }
   return capture(profile, { request, query, options });
+}
+
+async function snapshot(
+  { method, headers }: PprofRequest,
+  { config, takeSnapshot }: HandlerOptions,
+): Promise<PprofResponse> {
+  if (method !== 'POST')
+    throw new LoopprofError(
+      'LOOPPROF_METHOD_NOT_ALLOWED',
+      `${method} is not allowed here: a snapshot writes files, use POST.`,
+    );
+  // A browser sends the password it knows with whatever another site's page makes it post.
+  const site = headers['sec-fetch-site'];
+  if (site !== undefined && site !== 'same-origin' && site !== 'none')
+    throw new LoopprofError('LOOPPROF_FORBIDDEN', "closed: the request was sent by another site's page.");
+  config();
+  return {
+    status: 201,
+    headers: { ...COMMON_HEADERS, 'Content-Type': 'application/json; charset=utf-8' },
+    body: `${JSON.stringify(await takeSnapshot(), undefined, 2)}\n`,
+  };
 }
 
 async function json(
@@ -199,7 +226,7 @@ function redirectTo(location: string): PprofResponse {
 }
 
 /** As Go's serveError: pprof shows the text only with `X-Go-Pprof` and a text type. */
-function errorResponse(thrown: unknown, logger: Logger): PprofResponse {
+function errorResponse(thrown: unknown, { path }: PprofRequest, logger: Logger): PprofResponse {
   const known = isLoopprofError(thrown);
   if (!known) logger.error({ err: thrown }, `loopprof: a request failed: ${messageOf(thrown)}`);
   const status = known ? thrown.status : 500;
@@ -211,7 +238,7 @@ function errorResponse(thrown: unknown, logger: Logger): PprofResponse {
       'Content-Type': TEXT,
       'X-Go-Pprof': '1',
       ...(status === 401 ? { 'WWW-Authenticate': 'Basic realm="loopprof"' } : {}),
-      ...(status === 405 ? { Allow: 'GET, HEAD' } : {}),
+      ...(status === 405 ? { Allow: path === SNAPSHOT_PATH ? 'POST' : 'GET, HEAD' } : {}),
       ...retryAfter(known ? thrown : undefined),
     },
     body: `${message}\n`,

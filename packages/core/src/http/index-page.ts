@@ -55,6 +55,8 @@ ${entries
       `<p><code>go tool pprof -http=: ${escape(shellQuoted(exampleUrl(baseUrl, profile)))}</code></p>`,
   )
   .join('\n')}
+<h2>To files, on the machine itself</h2>
+<p><code>curl -X POST ${escape(shellQuoted(`${baseUrl}snapshot`))}</code></p>
 </body>
 </html>
 `;

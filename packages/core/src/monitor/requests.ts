@@ -311,7 +311,12 @@ function routeOf({ timing, routeAtEnd, req }: TrackedRequest): string {
   } catch {
     // An adapter that cannot name a route must not become the app's uncaught exception.
   }
-  return timing.route ?? (timing.statusCode === 404 ? UNMATCHED : UNROUTED);
+  return routeNameOf(timing);
+}
+
+/** The name under which a request that is over is counted. */
+export function routeNameOf({ route, statusCode }: RequestTiming): string {
+  return route ?? (statusCode === 404 ? UNMATCHED : UNROUTED);
 }
 
 /** Node gives the connection of such a request away, to a WebSocket: that it ends without a response is no abort. */

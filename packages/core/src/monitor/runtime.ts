@@ -1,4 +1,5 @@
 import { availableParallelism } from 'node:os';
+import { getHeapStatistics } from 'node:v8';
 import type { EventLoopReport, Monitor } from './monitor.js';
 
 /** The process in numbers; sizes in bytes. Names are those of Go's runtime metrics where there is one. */
@@ -8,6 +9,8 @@ export interface RuntimeMetrics {
   readonly cpus: number;
   /** Bytes of live and not yet collected objects on V8's heap. */
   readonly alloc: number;
+  /** Bytes allocated on V8's heap since the process began, garbage included; where V8 counts them (Node 26). */
+  readonly totalAlloc?: number;
   /** Resident memory of the process. */
   readonly sys: number;
   readonly heapTotal: number;
@@ -37,6 +40,7 @@ export function runtimeMetrics(monitor: Monitor): RuntimeMetrics {
     goroutines: process.getActiveResourcesInfo().length,
     cpus: availableParallelism(),
     alloc: heapUsed,
+    ...totalAllocated(),
     sys: rss,
     heapTotal,
     external,
@@ -47,6 +51,11 @@ export function runtimeMetrics(monitor: Monitor): RuntimeMetrics {
     eventLoopDelay: { mean: meanMs, p50: p50Ms, p99: p99Ms, max: maxMs },
     uptimeMs: process.uptime() * 1000,
   };
+}
+
+function totalAllocated(): { totalAlloc?: number } {
+  const { total_allocated_bytes: totalAlloc } = getHeapStatistics() as { total_allocated_bytes?: number };
+  return totalAlloc === undefined ? {} : { totalAlloc };
 }
 
 /** What `/runtime` serves: the metrics, and what blocked the loop. */

@@ -3,7 +3,8 @@ import { encodeProfile } from '../pprof/encode.js';
 import { heapText } from '../pprof/heap-text.js';
 import type { ProfileData } from '../pprof/profile-data.js';
 import { pseudoFrame } from '../recorder/frames.js';
-import type { HeapReading, HeapStack } from '../recorder/heap-recorder.js';
+import { readHeapExport, type HeapReading, type HeapStack } from '../recorder/heap-recorder.js';
+import { Symbolizer } from '../symbols/symbolizer.js';
 import { abortableSleep } from './abortable-sleep.js';
 import { createPacer, type Breathe } from './pacer.js';
 import type { Capture, CaptureRequest, Profile } from './profile.js';
@@ -68,24 +69,50 @@ async function heapProfileData(
     stacks.map(({ frames }) => frames),
     breathe,
   );
+  const comments = reading.restarted
+    ? [
+        `another tool had stopped V8's heap sampler: allocations from before ${new Date(reading.sinceMicros / 1000).toISOString()} are not counted`,
+      ]
+    : [];
+  return dataOf(stacks, shown, { period: reading.intervalBytes, timeNanos, comments });
+}
+
+function dataOf(
+  stacks: readonly HeapStack[],
+  shown: readonly ProfileData['samples'][number]['stack'][],
+  rest: Pick<ProfileData, 'period' | 'timeNanos' | 'comments'>,
+): ProfileData {
   return {
     sampleTypes: [
       { type: 'inuse_objects', unit: 'count' },
       { type: 'inuse_space', unit: 'bytes' },
     ],
     periodType: { type: 'space', unit: 'bytes' },
-    period: reading.intervalBytes,
-    timeNanos,
-    comments: reading.restarted
-      ? [
-          `another tool had stopped V8's heap sampler: allocations from before ${new Date(reading.sinceMicros / 1000).toISOString()} are not counted`,
-        ]
-      : [],
+    ...rest,
     samples: stacks.map(({ objects, sizeBytes }, index) => ({
       stack: shown[index] ?? [],
       values: [objects, sizeBytes],
     })),
   };
+}
+
+/** The heap profile of another process, from what its engine exported when its heap was exhausted. */
+export async function encodeHeapExport(
+  json: string,
+  { intervalBytes, mappingFile }: { intervalBytes: number; mappingFile: string },
+): Promise<Uint8Array> {
+  const breathe = createPacer();
+  const stacks = readHeapExport(json);
+  const shown = await new Symbolizer().symbolize(
+    stacks.map(({ frames }) => frames),
+    breathe,
+  );
+  const timeNanos = BigInt(Date.now()) * 1_000_000n;
+  const comments = ['taken when the heap was exhausted; memory off the heap is not in it'];
+  return encodeProfile(dataOf(stacks, shown, { period: intervalBytes, timeNanos, comments }), {
+    mappingFile,
+    breathe,
+  });
 }
 
 /** Node knows the bytes off the heap, not the objects: each kind counts as one, since pprof takes zero objects for no bytes. */

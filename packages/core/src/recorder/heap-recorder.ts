@@ -40,6 +40,7 @@ export class HeapRecorder implements HeapSource {
   readonly #frameTable = new FrameTable();
   #sinceMicros = 0;
   #restarted = false;
+  #exportCommand: readonly string[] | undefined;
 
   constructor(sampler: HeapSampler, intervalBytes: number) {
     this.#sampler = sampler;
@@ -50,6 +51,19 @@ export class HeapRecorder implements HeapSource {
     this.#sampler.start({ intervalBytes: this.#intervalBytes, stackDepth: STACK_DEPTH });
     this.#sinceMicros = Date.now() * 1000;
     this.#restarted = false;
+    if (this.#exportCommand) this.#sampler.exportWhenExhausted?.(this.#exportCommand);
+  }
+
+  /**
+   * Runs `command` before the process dies of heap exhaustion, with the path of a file behind it that `readHeapExport()` reads.
+   * Gives false where the engine cannot. There is one for all: the first stays.
+   */
+  exportWhenExhausted(command: readonly string[]): boolean {
+    if (!this.#sampler.exportWhenExhausted) return false;
+    if (this.#exportCommand) return true;
+    this.#sampler.exportWhenExhausted(command);
+    this.#exportCommand = command;
+    return true;
   }
 
   stop(): void {
@@ -100,6 +114,11 @@ export class HeapRecorder implements HeapSource {
       }
     }
   }
+}
+
+/** The live allocations that were exported when the heap was exhausted. */
+export function readHeapExport(json: string): HeapStack[] {
+  return stacksOf(JSON.parse(json) as RawHeapNode, new FrameTable());
 }
 
 function stacksOf(root: RawHeapNode, frameTable: FrameTable): HeapStack[] {

@@ -68,6 +68,8 @@ export type MainQuestions = {
   retainLabels: { args: undefined; answer: void };
   releaseLabels: { args: undefined; answer: void };
   capture: { args: SentCapture; answer: SentCaptured };
+  /** Takes a snapshot for a request that the sidecar has let in. */
+  snapshot: { args: { contextId: number }; answer: object };
   authorize: { args: { contextId: number; request: AccessRequest }; answer: boolean };
   log: { args: SentLog; answer: void };
 };

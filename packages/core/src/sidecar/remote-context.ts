@@ -112,6 +112,8 @@ export class RemoteContext {
       checkAccess: serverAccess(access, config.httpAddr),
       logger: this.#logger(),
       status: () => this.#statusNow(),
+      takeSnapshot: async () =>
+        (await this.#parts.line.ask('snapshot', { contextId: this.contextId })) as object,
     });
   }
 

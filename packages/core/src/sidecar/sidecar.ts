@@ -43,6 +43,7 @@ export interface SidecarContext {
   facts(): SentFacts;
   document(name: string): object;
   capture(name: string, request: CaptureRequest): Promise<SentCaptured>;
+  takeSnapshot(): Promise<object>;
   authorize(request: AccessRequest): Promise<boolean>;
   log(entry: SentLog): void;
 }
@@ -292,9 +293,10 @@ export class Sidecar {
       retainLabels: () => this.#retainLabels(),
       releaseLabels: () => this.#retained.pop()?.release(),
     };
-    const inTurn: Answerers<'capture' | 'authorize' | 'log'> = {
+    const inTurn: Answerers<'capture' | 'snapshot' | 'authorize' | 'log'> = {
       capture: ({ contextId, name, request }, signal) =>
         contextOf(contextId).capture(name, { ...request, signal }),
+      snapshot: ({ contextId }) => contextOf(contextId).takeSnapshot(),
       authorize: ({ contextId, request }) => contextOf(contextId).authorize(request),
       log: (entry) => this.#contexts.get(entry.contextId)?.context.log(entry),
     };

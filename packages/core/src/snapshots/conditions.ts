@@ -1,0 +1,165 @@
+/** When a rule's condition holds. Some need to remember what was read before. */
+import {
+  REQUESTS_OVER_MS,
+  type ErrorsTrigger,
+  type HeapGrowthTrigger,
+  type HighLoadTrigger,
+  type IntervalTrigger,
+  type LatencyTrigger,
+  type StallTrigger,
+  type WatchedRule,
+} from '../trigger-rules.js';
+import type { Readings, RouteReading } from './readings.js';
+
+/** What was measured and what it was measured against, by name; units are in the names. */
+export type TriggerValues = Readonly<Record<string, number | string | boolean>>;
+
+/** Takes in the readings of a moment; gives the values while the condition holds. */
+export type Condition = (readings: Readings, nowMs: number) => TriggerValues | undefined;
+
+export function conditionOf(rule: WatchedRule): Condition {
+  switch (rule.on) {
+    case 'stall':
+      return stall(rule);
+    case 'highLoad':
+      return highLoad(rule);
+    case 'rss':
+      return ({ rssBytes, memoryLimitBytes }) =>
+        shareAbove(rule.shareAbove, { rssBytes, memoryLimitBytes }, rssBytes / memoryLimitBytes);
+    case 'heap':
+      return ({ heapUsedBytes, heapLimitBytes }) =>
+        shareAbove(rule.shareAbove, { heapUsedBytes, heapLimitBytes }, heapUsedBytes / heapLimitBytes);
+    case 'heapGrowth':
+      return heapGrowth(rule);
+    case 'latency':
+      return latency(rule);
+    case 'errors':
+      return errors(rule);
+    case 'interval':
+      return interval(rule);
+    case 'signal':
+      return ({ signals }) => (signals.includes(rule.signal) ? { signal: rule.signal } : undefined);
+  }
+}
+
+function shareAbove(limit: number, parts: TriggerValues, share: number): TriggerValues | undefined {
+  return share > limit ? { ...parts, share, shareAbove: limit } : undefined;
+}
+
+/** The longest of those that passed the limit. */
+function stall({ longerThanMs }: StallTrigger): Condition {
+  return ({ stalls }) => {
+    const [longest] = [...stalls].sort((a, b) => b.durationMs - a.durationMs);
+    return longest && longest.durationMs > longerThanMs ? { ...longest, longerThanMs } : undefined;
+  };
+}
+
+/** Above the limit between any two readings for long enough, without one below in between. */
+function highLoad({ utilizationAbove, forMs = 10_000 }: HighLoadTrigger): Condition {
+  let before: { activeMs: number; idleMs: number; atMs: number } | undefined;
+  let since: { activeMs: number; idleMs: number; atMs: number } | undefined;
+  return ({ loop }, atMs) => {
+    const now = { ...loop, atMs };
+    const utilization = before && utilizationBetween(before, now);
+    if (utilization === undefined || utilization <= utilizationAbove) since = undefined;
+    else since ??= before;
+    before = now;
+    if (!since || atMs - since.atMs < forMs) return undefined;
+    return { utilization: utilizationBetween(since, now), utilizationAbove, forMs: atMs - since.atMs };
+  };
+}
+
+function utilizationBetween(
+  from: { activeMs: number; idleMs: number },
+  to: { activeMs: number; idleMs: number },
+): number {
+  const activeMs = to.activeMs - from.activeMs;
+  const totalMs = activeMs + to.idleMs - from.idleMs;
+  return totalMs > 0 ? activeMs / totalMs : 0;
+}
+
+const FLOORS = 20;
+
+/**
+ * Compares floors, the lowest readings of a twentieth of `overMs`, because the heap swings between two collections; with the
+ * exponential moving average (https://en.wikipedia.org/wiki/Exponential_smoothing) of the floors before, over as many as `overMs` has.
+ */
+function heapGrowth({
+  timesAverageAbove,
+  overMs = 600_000,
+  minBytes = 32 * 1024 * 1024,
+}: HeapGrowthTrigger): Condition {
+  const weight = 2 / (FLOORS + 1);
+  let floorBytes = Infinity;
+  let beganMs: number | undefined;
+  let averageBytes: number | undefined;
+  let floors = 0;
+  return ({ heapUsedBytes }, nowMs) => {
+    beganMs ??= nowMs;
+    floorBytes = Math.min(floorBytes, heapUsedBytes);
+    if (nowMs - beganMs < overMs / FLOORS) return undefined;
+    const floor = floorBytes;
+    const average = averageBytes ?? floor;
+    averageBytes = average + weight * (floor - average);
+    floorBytes = Infinity;
+    beganMs = nowMs;
+    floors += 1;
+    if (floors <= FLOORS || floor <= average * timesAverageAbove || floor - average < minBytes)
+      return undefined;
+    return { heapUsedBytes: floor, averageBytes: Math.round(average), timesAverageAbove };
+  };
+}
+
+function latency(rule: LatencyTrigger): Condition {
+  return worstRoute(rule, rule.p99AboveMs, {
+    measure: ({ p99Ms }) => p99Ms,
+    values: ({ p99Ms }) => ({ p99Ms, p99AboveMs: rule.p99AboveMs }),
+  });
+}
+
+function errors(rule: ErrorsTrigger): Condition {
+  return worstRoute(rule, rule.shareAbove, {
+    measure: ({ errors, count }) => errors / count,
+    values: ({ errors, count }) => ({ errors, share: errors / count, shareAbove: rule.shareAbove }),
+  });
+}
+
+/** Of the routes that the rule looks at and that had enough requests, the one furthest above the limit. */
+function worstRoute(
+  { route, method, overMs = REQUESTS_OVER_MS, minRequests = 50 }: LatencyTrigger | ErrorsTrigger,
+  limit: number,
+  {
+    measure,
+    values,
+  }: { measure: (reading: RouteReading) => number; values: (reading: RouteReading) => TriggerValues },
+): Condition {
+  const isBad = (reading: RouteReading): boolean =>
+    reading.count >= minRequests &&
+    (route === undefined || reading.route === route) &&
+    (method === undefined || reading.method === method) &&
+    measure(reading) > limit;
+  return ({ requests }) => {
+    const ended = requests.find((each) => each.overMs === overMs);
+    const [worst] = (ended?.routes.filter(isBad) ?? []).sort((a, b) => measure(b) - measure(a));
+    return (
+      worst && {
+        method: worst.method,
+        route: worst.route,
+        requests: worst.count,
+        overMs,
+        ...values(worst),
+      }
+    );
+  };
+}
+
+function interval({ everyMs }: IntervalTrigger): Condition {
+  let dueMs: number | undefined;
+  return (_readings, nowMs) => {
+    dueMs ??= nowMs + everyMs;
+    if (nowMs < dueMs) return undefined;
+    // After a blocked loop, once and not as often as it was due.
+    dueMs = nowMs + everyMs;
+    return { everyMs };
+  };
+}

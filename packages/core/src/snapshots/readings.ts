@@ -1,0 +1,42 @@
+/** What the rules of `triggers` look at: plain data, so that they can be looked at in another thread than they are read in. */
+
+export interface StallReading {
+  readonly durationMs: number;
+  /** The route that held the loop, as far as it is known. */
+  readonly method?: string;
+  readonly route?: string;
+  /** It has not ended yet. */
+  readonly ongoing?: boolean;
+}
+
+/** A route's requests in one stretch of time. */
+export interface RouteReading {
+  readonly method: string;
+  readonly route: string;
+  readonly count: number;
+  /** Answers with a 5xx status. */
+  readonly errors: number;
+  readonly p99Ms: number;
+}
+
+/** The routes of a stretch that has just ended. */
+export interface RequestsReading {
+  readonly overMs: number;
+  readonly routes: readonly RouteReading[];
+}
+
+export interface Readings {
+  /** Those that were noticed since the last readings, and one that still lasts. */
+  readonly stalls: readonly StallReading[];
+  /** The event loop's time, since it began: in callbacks, and waiting for something to do. */
+  readonly loop: { readonly activeMs: number; readonly idleMs: number };
+  readonly rssBytes: number;
+  /** What the process may use: its cgroup's limit, else the machine's memory. */
+  readonly memoryLimitBytes: number;
+  /** The old generation of V8's heap, which is what runs full, and the size at which V8 gives up. */
+  readonly heapUsedBytes: number;
+  readonly heapLimitBytes: number;
+  readonly requests: readonly RequestsReading[];
+  /** Signals that came since the last readings. */
+  readonly signals: readonly string[];
+}

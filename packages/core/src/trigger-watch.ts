@@ -1,0 +1,132 @@
+/** Reads, once a second, what the rules of `triggers` look at, and has a snapshot taken when one of them fires. */
+import { messageOf } from './errors.js';
+import type { Logger } from './logger.js';
+import { heapLimitBytes, oldGenerationBytes } from './monitor/heap-limit.js';
+import { memoryLimitBytes } from './monitor/memory-limit.js';
+import type { Monitor } from './monitor/monitor.js';
+import { RequestWindow } from './monitor/request-window.js';
+import { mainProcess } from './realm.js';
+import type { Readings, StallReading } from './snapshots/readings.js';
+import { Triggers, type Firing, type HeldBack } from './snapshots/triggers.js';
+import { REQUESTS_OVER_MS, type WatchedRule } from './trigger-rules.js';
+
+export interface TriggerWatchOptions {
+  readonly rules: readonly WatchedRule[];
+  readonly monitor: Monitor;
+  /** Routes kept apart. */
+  readonly maxRoutes: number;
+  readonly logger: Logger;
+  /** Told of the rules that fired in one reading, of which there is at least one. */
+  readonly onFired: (firings: readonly [Firing, ...Firing[]]) => void;
+}
+
+const READ_EVERY_MS = 1000;
+
+export class TriggerWatch {
+  readonly #options: TriggerWatchOptions;
+  readonly #triggers: Triggers;
+  readonly #signals: readonly NodeJS.Signals[];
+  readonly #onSignal = (signal: NodeJS.Signals): void => {
+    this.#received.push(signal);
+    this.#look();
+  };
+  readonly #heapLimitBytes = heapLimitBytes();
+  #windows: readonly RequestWindow[] = [];
+  #received: string[] = [];
+  #stallSeenMs = Date.now();
+  #timer: NodeJS.Timeout | undefined;
+  #unsubscribe: (() => void) | undefined;
+
+  constructor(options: TriggerWatchOptions) {
+    this.#options = options;
+    this.#triggers = new Triggers(options.rules);
+    this.#signals = unique(options.rules.flatMap((rule) => (rule.on === 'signal' ? [rule.signal] : [])));
+  }
+
+  start(): void {
+    const { rules, monitor, maxRoutes } = this.#options;
+    const lengths = rules.flatMap((rule) =>
+      rule.on === 'latency' || rule.on === 'errors' ? [rule.overMs ?? REQUESTS_OVER_MS] : [],
+    );
+    const nowMs = performance.now();
+    const windows = unique(lengths).map((overMs) => new RequestWindow({ overMs, maxRoutes, nowMs }));
+    this.#windows = windows;
+    if (windows.length > 0)
+      this.#unsubscribe = monitor.requests.subscribe((timing) => {
+        for (const window of windows) window.record(timing);
+      });
+    for (const signal of this.#signals) mainProcess.on(signal, this.#onSignal);
+    this.#timer = setInterval(() => this.#look(), READ_EVERY_MS).unref();
+    this.#look();
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+    for (const signal of this.#signals) mainProcess.removeListener(signal, this.#onSignal);
+    this.#unsubscribe?.();
+    this.#unsubscribe = undefined;
+  }
+
+  /** Never throws: a timer of the host's process runs it. */
+  #look(): void {
+    const { logger, onFired } = this.#options;
+    try {
+      const nowMs = performance.now();
+      const { fired, heldBack } = this.#triggers.evaluate(this.#read(nowMs), nowMs);
+      for (const held of heldBack) logger.info({ trigger: held }, `loopprof: ${heldBackText(held)}`);
+      for (const firing of fired) logger.info({ trigger: firing }, `loopprof: ${firedText(firing)}`);
+      const [first, ...others] = fired;
+      if (first) onFired([first, ...others]);
+    } catch (error) {
+      logger.error({ err: error }, `loopprof: the triggers could not be looked at: ${messageOf(error)}`);
+    }
+  }
+
+  #read(nowMs: number): Readings {
+    const { active, idle } = performance.eventLoopUtilization();
+    const signals = this.#received;
+    this.#received = [];
+    return {
+      stalls: this.#stalls(),
+      loop: { activeMs: active, idleMs: idle },
+      rssBytes: process.memoryUsage.rss(),
+      memoryLimitBytes: memoryLimitBytes(),
+      heapUsedBytes: oldGenerationBytes(),
+      heapLimitBytes: this.#heapLimitBytes,
+      requests: this.#windows.flatMap((window) => {
+        const routes = window.take(nowMs);
+        return routes ? [{ overMs: window.overMs, routes }] : [];
+      }),
+      signals,
+    };
+  }
+
+  /** Those that it has become clear for, since the last look, who held the loop. */
+  #stalls(): StallReading[] {
+    const seenMs = this.#stallSeenMs;
+    const { blocked } = this.#options.monitor.eventLoopReport();
+    const unseen = blocked.filter(({ startedMs }) => startedMs > seenMs);
+    for (const { startedMs } of unseen) this.#stallSeenMs = Math.max(this.#stallSeenMs, startedMs);
+    return unseen.map(({ durationMs, method, route }) => ({ durationMs, method, route }));
+  }
+}
+
+function firedText({ on, values, heldBackBefore }: Firing): string {
+  const held = heldBackBefore > 0 ? `, after it was held back ${heldBackBefore} times` : '';
+  return `trigger ${on} fired (${valuesText(values)})${held}: taking a snapshot`;
+}
+
+function heldBackText({ on, values, because, forMs }: HeldBack): string {
+  const reason = because === 'cooldown' ? 'its cooldownMs is not over' : 'its maxPerHour is used up';
+  return `trigger ${on} holds (${valuesText(values)}) but takes no snapshot for ${Math.ceil(forMs / 1000)} s: ${reason}`;
+}
+
+function valuesText(values: Firing['values']): string {
+  return Object.entries(values)
+    .map(([name, value]) => `${name} ${typeof value === 'number' ? Number(value.toPrecision(4)) : value}`)
+    .join(', ');
+}
+
+function unique<T>(values: readonly T[]): T[] {
+  return [...new Set(values)];
+}

@@ -1,0 +1,1 @@
+process.chdir(process.env.LOOPPROF_TEST_FOLDER);

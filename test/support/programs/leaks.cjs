@@ -1,0 +1,32 @@
+// Leaks in leakRecords() until it dies. argv[2]: the profiler's configuration; argv[3]: what is done meanwhile.
+const { Profiler } = require('@loopprof/core');
+
+const slowly = process.argv[3] === 'slowly';
+const kept = [];
+function leakRecords() {
+  for (let n = 0; n < 500; n++) kept.push(new Array(126).fill(n + 0.5));
+}
+function otherWork() {
+  return Array.from({ length: 500 }, (_, n) => ({ n })).filter(({ n }) => n % 7 === 0);
+}
+
+async function main() {
+  const profiler = new Profiler(JSON.parse(process.argv[2]), {
+    debug: () => {},
+    info: (_details, message) => console.log(message),
+    warn: (_details, message) => console.log(message),
+    error: (_details, message) => console.log(message),
+  });
+  await profiler.start();
+  if (process.argv[3] === 'after stop') await profiler.stop();
+  if (process.argv[3] === 'after another tool stopped the sampler') {
+    require('@datadog/pprof/out/src/heap-profiler-bindings').stopSamplingHeapProfiler();
+    await profiler.captureSnapshot();
+  }
+  for (;;) {
+    leakRecords();
+    otherWork();
+    await new Promise((next) => (slowly ? setTimeout(next, 25) : setImmediate(next)));
+  }
+}
+main();
