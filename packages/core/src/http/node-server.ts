@@ -1,6 +1,7 @@
 /** The bridge between `node:http` and the handler, and the standalone server. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import onFinished from 'on-finished';
 import { parseAddress, socketPath } from '../config.js';
 import { LoopprofError, messageOf } from '../errors.js';
 import { COMMON_HEADERS, type PprofHandler, type PprofResponse } from './message.js';
@@ -16,9 +17,8 @@ export async function answerNodeRequest(
   { path, url }: { path: string; url: string },
 ): Promise<PprofResponse> {
   const controller = new AbortController();
-  const onClose = (): void => controller.abort();
   try {
-    res.once('close', onClose);
+    onFinished(res, () => controller.abort());
     const response = await handler({
       method: req.method ?? 'GET',
       url,
@@ -37,8 +37,6 @@ export async function answerNodeRequest(
       headers: { ...COMMON_HEADERS, 'Content-Type': 'text/plain; charset=utf-8' },
       body: 'failed\n',
     };
-  } finally {
-    res.removeListener('close', onClose);
   }
 }
 
