@@ -1,6 +1,5 @@
 /** Watches the main thread's event loop from outside, and reports a hang while it lasts. */
 import { randomBytes } from 'node:crypto';
-import { writeSync } from 'node:fs';
 import { mkdir, open, rename, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { PprofFrame } from '../pprof/profile-data.js';
@@ -8,11 +7,10 @@ import { cpuStacksOf } from '../recorder/cpu-stacks.js';
 import type { SentConfig } from './protocol.js';
 import { TICK_MS, type Pulse } from './pulse.js';
 import type { RemoteSources } from './remote-sources.js';
+import { writeToStderr } from './stderr.js';
 
 /** A tick that is later than this shows that the whole process got no CPU. */
 const LATE_MS = 20;
-
-const STDERR = 2;
 
 const MAX_STACKS = 5;
 
@@ -95,7 +93,7 @@ export class LoopWatch {
       };
       const file = await this.#write(report);
       const line = { ...report, stack: stack.slice(0, MAX_LINE_FRAMES), hottest: undefined, file };
-      writeSync(STDERR, `${JSON.stringify(line)}\n`);
+      writeToStderr(JSON.stringify(line));
     } catch {
       // A report that cannot be made is not worth an error in the sidecar, which has other things to answer.
     }

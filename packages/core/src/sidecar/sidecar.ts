@@ -143,6 +143,9 @@ export class Sidecar {
       name: 'loopprof',
       execArgv: [],
       env: { ...process.env, NODE_OPTIONS: '' },
+      // Left unread. Otherwise Node opens the host's own as streams, and then they no longer wait when a pipe is full.
+      stdout: true,
+      stderr: true,
       workerData: { ...data, port: port2 },
       transferList: [port2],
     });
