@@ -255,11 +255,18 @@ export class RequestMonitor implements RequestWatcher {
     const { eventLoop, collecting } = this.options;
     for (const { timing, series, blockedTotalAtStartMs, gcTotalAtStartMs } of ended) {
       const { startedAtMs, endedAtMs = startedAtMs } = timing;
-      const blockedMs = eventLoop.blocked.coveredMs(startedAtMs, endedAtMs, blockedTotalAtStartMs);
-      const gcMs = collecting.coveredMs(startedAtMs, endedAtMs, gcTotalAtStartMs);
+      // Where nothing was added since it began, nothing covers it: that is so for most.
+      const blockedMs =
+        eventLoop.blocked.totalMs === blockedTotalAtStartMs
+          ? 0
+          : eventLoop.blocked.coveredMs(startedAtMs, endedAtMs, blockedTotalAtStartMs);
+      const gcMs =
+        collecting.totalMs === gcTotalAtStartMs
+          ? 0
+          : collecting.coveredMs(startedAtMs, endedAtMs, gcTotalAtStartMs);
       timing.eventLoopBlockedMs = blockedMs;
       timing.gcMs = gcMs;
-      if (series) {
+      if (series && (blockedMs > 0 || gcMs > 0)) {
         series.eventLoopBlockedMs += blockedMs;
         series.gcMs += gcMs;
       }
