@@ -47,11 +47,20 @@ export class RunningRoutes {
   readonly #eventOwners = new Array<RouteOwner | undefined>(MAX_EVENTS).fill(undefined);
   #eventCount = 0;
 
-  /** Notes that a request was worked on at this time; without an owner, that the event loop was at none of them. */
-  note(timeMs: number, owner?: RouteOwner): void {
-    const slot = this.#eventCount++ % MAX_EVENTS;
+  /**
+   * Notes that a request was worked on at this time; without an owner, that the event loop was at none of them. Gives the number
+   * of this sign.
+   */
+  note(timeMs: number, owner?: RouteOwner): number {
+    const slot = this.#eventCount % MAX_EVENTS;
     this.#eventTimes[slot] = timeMs;
     this.#eventOwners[slot] = owner;
+    return this.#eventCount++;
+  }
+
+  /** Puts an owner that stays in place of a request that has ended and should not be kept for this. */
+  replace(sign: number, owner: RouteOwner): void {
+    if (sign >= 0 && sign >= this.#eventCount - MAX_EVENTS) this.#eventOwners[sign % MAX_EVENTS] = owner;
   }
 
   /** Whether stretches wait for the looks of their time. */
