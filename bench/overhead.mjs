@@ -4,7 +4,6 @@
 // --nodes takes major versions that `npm run nodes` has fetched; without it the Node that runs this is measured. --peers installs
 // the packages of others into .cache/peers and measures them too. A quiet machine with two cores or more is needed.
 import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { availableParallelism, cpus } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -98,10 +97,14 @@ class Server {
     return this.#answer();
   }
 
-  async #answer() {
-    const ended = once(this.#child, 'exit').then(() => Promise.reject(new Error('a server has ended')));
-    const [message] = await Promise.race([once(this.#child, 'message'), ended]);
-    return message;
+  #answer() {
+    return new Promise((resolve, reject) => {
+      const onEnd = () => reject(new Error('a server has ended'));
+      this.#child.once('exit', onEnd).once('message', (message) => {
+        this.#child.off('exit', onEnd);
+        resolve(message);
+      });
+    });
   }
 }
 

@@ -83,7 +83,7 @@ function overlap(stall: Stall, { startedMs, durationMs }: Known): { durationMs: 
 
 describe(`${COUNT} stalls of 60 to 600 ms and ${LONG_ONES} of up to 3 s`, () => {
   it('are all reported, with their length, their route and their function', async () => {
-    const { pprof, app } = await start('stalling.cjs', process.env['LBL'] ? { labels: true } : {});
+    const { pprof, app } = await start('stalling.cjs', { labels: true });
     await ask(`${app}/light`);
     const random = randoms(7);
     const stopped = new AbortController();
@@ -147,25 +147,6 @@ describe(`${COUNT} stalls of 60 to 600 ms and ${LONG_ONES} of up to 3 s`, () => 
       (sum, { known: each, found }) =>
         sum + total(found.filter(({ route }) => route === each.route).map((stall) => overlap(stall, each))),
       0,
-    );
-    process.stderr.write(
-      pairs
-        .filter(({ known: k, found }) => !found.some((f) => f.route === k.route))
-        .map(({ known: k, found }) =>
-          JSON.stringify([
-            k,
-            found.map((f) => [
-              f.route,
-              f.startedAt,
-              f.durationMs,
-              f.cause,
-              f.runDelayMs,
-              f.stacks.length,
-              f.stacks[0]?.frames[0],
-            ]),
-          ]),
-        )
-        .join('\n') + '\n',
     );
     expect(rightMs / total(known)).toBeGreaterThanOrEqual(0.97);
 
@@ -290,8 +271,13 @@ describe('the cause of a stall', () => {
       for (const neighbour of neighbours)
         execFileSync('taskset', ['-a', '-cp', '0', String(neighbour.child.pid)]);
       await ask(`${app}/spin/1500`);
-      const { stalls } = await read<Stalls>(`${pprof}stalls`);
-      expect(stalls.find(({ route }) => route === '/spin/:ms')).toMatchObject({ cause: 'host' });
+      // With no more of a core than that, the process takes its time to tell.
+      let stall: Stall | undefined;
+      for (let attempt = 0; !stall && attempt < 20; attempt++) {
+        const { stalls } = await read<Stalls>(`${pprof}stalls`);
+        stall = stalls.find(({ route }) => route === '/spin/:ms');
+      }
+      expect(stall).toMatchObject({ cause: 'host' });
     } finally {
       await Promise.all(neighbours.map((neighbour) => neighbour.stop()));
     }

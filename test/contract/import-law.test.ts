@@ -100,8 +100,23 @@ const cases: { file: string; allowed: string[]; forbidden: string[] }[] = [
       '../sidecar/main.js',
     ],
   },
-  ...['sidecar', 'snapshots'].map((folder) => ({
-    file: `core/src/${folder}/main.ts`,
+  {
+    file: 'core/src/sidecar/main.ts',
+    allowed: [
+      '../http/handler.js',
+      '../profiles/registry.js',
+      '../recorder/recorder.js',
+      '../engine/engine.js',
+      '../symbols/symbolizer.js',
+      '../realm.js',
+      '../config.js',
+      '../errors.js',
+      '../logger.js',
+    ],
+    forbidden: ['../pprof/encode.js', '../monitor/gc.js', '../profiler.js', '../index.js'],
+  },
+  {
+    file: 'core/src/snapshots/main.ts',
     allowed: [
       '../http/handler.js',
       '../profiles/registry.js',
@@ -117,7 +132,7 @@ const cases: { file: string; allowed: string[]; forbidden: string[] }[] = [
       '../profiler.js',
       '../index.js',
     ],
-  })),
+  },
   { file: 'core/src/errors.ts', allowed: [], forbidden: ['./logger.js', './config.js', './pprof/encode.js'] },
   { file: 'core/src/logger.ts', allowed: ['node:util'], forbidden: ['./config.js', './http/handler.js'] },
   { file: 'core/src/realm.ts', allowed: ['node:vm'], forbidden: ['./errors.js', './engine/engine.js'] },

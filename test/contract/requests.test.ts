@@ -53,7 +53,8 @@ async function serve(
   build: (profiler: Profiler) => RequestListener | Promise<RequestListener>,
   config = {},
 ): Promise<void> {
-  profiler = new Profiler({ httpAddr: 'localhost:0', enableCPU: false, enableMemory: false, ...config });
+  const off = { enableCPU: false, enableMemory: false, sidecar: false };
+  profiler = new Profiler({ httpAddr: 'localhost:0', ...off, ...config });
   await profiler.start();
   app = await listen(await build(profiler));
 }

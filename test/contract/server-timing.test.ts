@@ -147,6 +147,7 @@ describe.each<[string, Build]>([
     enableHTTP: false,
     enableCPU: false,
     enableMemory: false,
+    sidecar: false,
     serverTiming: true,
   });
   const apps: Listening[] = [];

@@ -1,5 +1,5 @@
 /** What a program gets that holds a Profiler: files at stop(), snapshots by hand and by request. */
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { getProfiler, Profiler, type Manifest, type ProfilerConfig, type Snapshot } from '@loopprof/core';
@@ -41,7 +41,7 @@ async function start(config: Partial<ProfilerConfig>, logger = keepingLogger()):
 describe('stop()', () => {
   it('as the last thing a program does writes its profiles: the CPU of the last profileDurationMs, and the heap', async () => {
     const cwd = newFolder();
-    const config = { enableHTTP: false, profileDurationMs: 1000 };
+    const config = { enableHTTP: false, profileDurationMs: 1000, hangThresholdMs: 60_000 };
     const { code, stdout, stderr } = await runToEnd('stops.cjs', { args: [JSON.stringify(config)], cwd });
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     expect(JSON.parse(stdout)).toEqual({ running: false, kept: 20_000 });
@@ -112,6 +112,7 @@ describe('stop()', () => {
   });
 
   it('of the profiler that adapters share writes files only when profileDir is given', async () => {
+    rmSync('profiles', { recursive: true, force: true });
     const without = getProfiler({});
     await without.stop();
     expect(existsSync('profiles/mem.prof')).toBe(false);

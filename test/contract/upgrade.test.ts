@@ -97,7 +97,7 @@ const builds: Record<string, Build> = {
 };
 
 describe.each(Object.entries(builds))('%s', (_name, build) => {
-  const profiler = new Profiler({ enableHTTP: false, enableCPU: false, enableMemory: false });
+  const profiler = new Profiler({ enableHTTP: false, enableCPU: false, enableMemory: false, sidecar: false });
   let server: Server;
   let app: RequestListener;
 

@@ -1,4 +1,6 @@
 /** What is answered while the event loop of the process is blocked: that is when somebody asks. */
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startService, type Service } from '../support/child.js';
@@ -155,10 +157,8 @@ describe('while JavaScript blocks the event loop', () => {
   });
 
   it('the route is known without a label: the one that was reached last', async () => {
-    const { pprof, app } = await start({
-      hangThresholdMs: 500,
-      profileDir: join(__filename, 'no-directory'),
-    });
+    const profileDir = mkdtempSync(join(tmpdir(), 'loopprof-hang-'));
+    const { pprof, app } = await start({ hangThresholdMs: 500, profileDir });
     const { done } = await block(`${app}/spin/4000`);
     await sleep(1200);
     const { blocked } = jsonOf<{ blocked: Blocked }>(await ask(`${pprof}runtime`));
@@ -170,9 +170,12 @@ describe('while JavaScript blocks the event loop', () => {
       kind: 'javascript',
       method: 'GET',
       route: '/spin/:ms',
-      file: null,
+      file: expect.stringContaining(profileDir) as string,
     });
     expect(line).toContain('spinInScript');
+    const [file = ''] = readdirSync(profileDir);
+    expect(readFileSync(join(profileDir, file), 'utf8')).toContain('spinInScript');
+    rmSync(profileDir, { recursive: true });
     if (LABELS_COST_NOTHING) {
       const profile = readProfile((await ask(`${pprof}profile?from=now-4s&to=now`)).bytes);
       const spun = profile.samples.filter(({ stack }) => stack.some(({ name }) => name === 'spinInScript'));

@@ -506,14 +506,14 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
   #watchSlowRequests(): void {
     const config = this.#config;
     if (!config || !this.#lease || this.#unsubscribe || this.listenerCount('slowRequest') === 0) return;
-    this.#unsubscribe = this.#lease.thread.monitor.requests.subscribe((timing) =>
-      this.#onRequest(timing, config.slowRequestMs),
+    this.#unsubscribe = this.#lease.thread.monitor.requests.subscribe(
+      (timing) => this.#onSlowRequest(timing),
+      config.slowRequestMs,
     );
   }
 
-  #onRequest(timing: RequestTiming, slowRequestMs: number): void {
-    const { startedAtMs, endedAtMs = startedAtMs } = timing;
-    if (endedAtMs - startedAtMs < slowRequestMs || this.listenerCount('slowRequest') === 0) return;
+  #onSlowRequest(timing: RequestTiming): void {
+    if (this.listenerCount('slowRequest') === 0) return;
     this.#tell('slowRequest', () => this.emit('slowRequest', timing));
   }
 

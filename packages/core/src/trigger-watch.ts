@@ -54,7 +54,7 @@ export class TriggerWatch {
     if (windows.length > 0)
       this.#unsubscribe = monitor.requests.subscribe((timing) => {
         for (const window of windows) window.record(timing);
-      });
+      }, 0);
     for (const signal of this.#signals) mainProcess.on(signal, this.#onSignal);
     this.#timer = setInterval(() => this.#look(), READ_EVERY_MS).unref();
     this.#look();

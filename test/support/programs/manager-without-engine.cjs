@@ -2,7 +2,7 @@
 const { ProfileType, ProfilingManager } = require('@loopprof/core');
 
 async function main() {
-  const manager = new ProfilingManager();
+  const manager = new ProfilingManager({ engine: 'datadog' });
   const codeOf = ({ code }) => ({ code });
   const answers = [
     await manager.startProfile(ProfileType.CPU, 1000).catch(codeOf),

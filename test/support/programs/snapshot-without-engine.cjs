@@ -4,7 +4,7 @@ const { dirname, join } = require('node:path');
 const { Profiler } = require('@loopprof/core');
 
 async function main() {
-  const profiler = new Profiler({ enableHTTP: false });
+  const profiler = new Profiler({ enableHTTP: false, engine: 'datadog' });
   await profiler.start();
   const files = await profiler.captureSnapshot();
   const manifest = JSON.parse(readFileSync(join(dirname(files.gc_stats), 'manifest.json'), 'utf8'));

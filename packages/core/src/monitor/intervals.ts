@@ -30,8 +30,6 @@ export class Intervals {
 
   /** What of [fromMs, toMs) is covered; `totalAtFromMs` is what `totalMs` was then, for ranges that reach far back. */
   coveredMs(fromMs: number, toMs: number, totalAtFromMs: number): number {
-    // Most ranges are short, and nothing has been added since they began.
-    if (totalAtFromMs === this.#totalMs) return 0;
     return Math.max(0, this.#totalUntil(toMs, this.#totalMs) - this.#totalUntil(fromMs, totalAtFromMs));
   }
 

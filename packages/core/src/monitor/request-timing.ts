@@ -1,6 +1,5 @@
 /** One request on its way: what everybody may know of it, and what is needed to time it. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Series } from './series.js';
 
 /** What is known of one request, as it goes. Times are monotonic, as `performance.now()`. */
 export interface RequestTiming {
@@ -31,6 +30,8 @@ export interface RequestWatcher {
   head(tracked: TrackedRequest, res: ServerResponse, args: unknown[]): void;
   end(tracked: TrackedRequest, res: ServerResponse): void;
   ignore(tracked: TrackedRequest): void;
+  /** Somebody holds the timing, and will want to know what is known later. */
+  want(tracked: TrackedRequest): void;
 }
 
 type WriteHead = (...args: unknown[]) => unknown;
@@ -45,7 +46,12 @@ export interface TrackedRequest {
   req: IncomingMessage | undefined;
   readonly routeAtEnd: RouteAtEnd | undefined;
   readonly writeHead: WriteHead;
-  series: Series | undefined;
+  /** Its number among those that have ended; -1 before. */
+  endedNumber: number;
+  /** Numbers of the signs of work on it; -1: none. */
+  beginSign: number;
+  headSign: number;
+  isWanted: boolean;
 }
 
 /** Registered, so that every copy of this package sees that a request is timed already. */
@@ -73,7 +79,9 @@ export function watchResponse(tracked: TrackedRequest, req: IncomingMessage, res
 
 /** The timing of a request that an adapter or a profiler is timing; undefined for others. */
 export function getRequestTiming(req: IncomingMessage): RequestTiming | undefined {
-  return trackedRequest(req)?.timing;
+  const tracked = trackedRequest(req);
+  if (tracked && !tracked.isWanted) tracked.watcher.want(tracked);
+  return tracked?.timing;
 }
 
 /** Sets the template of the route that a timed request has reached. */

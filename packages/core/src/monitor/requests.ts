@@ -4,6 +4,7 @@
  */
 import { channel } from 'node:diagnostics_channel';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { EndedRequests } from './ended-requests.js';
 import type { EventLoopMonitor } from './event-loop.js';
 import type { Intervals } from './intervals.js';
 import {
@@ -67,9 +68,6 @@ const BEATS_TO_SETTLE = 3;
 /** Once a second. */
 const BEATS_PER_SWEEP = 50;
 
-/** Requests that wait to be settled; past that they are settled with what is known. */
-const MAX_UNSETTLED = 100_000;
-
 interface RequestMonitorOptions {
   maxSeries: number;
   serverTiming: boolean;
@@ -86,15 +84,26 @@ export class RequestMonitor implements RequestWatcher {
   readonly #series: SeriesTable;
   readonly #inFlight = new Set<TrackedRequest>();
   readonly #startedAtMs = performance.now();
-  readonly #listeners = new Set<(timing: RequestTiming) => void>();
-  #unsettled: TrackedRequest[][] = [[]];
+  readonly #listeners = new Map<(timing: RequestTiming) => void, number>();
+  readonly #ended: EndedRequests;
+  /** How many had ended at each of the last beats. */
+  readonly #endedAtBeats: number[] = [];
+  /** Who listens wants requests that took this long. */
+  #wantedFromMs = Infinity;
+  /** By method; there are few. */
+  readonly #unroutedOwners = new Map<string, RouteOwner>();
   #beats = 0;
   #begunCount = 0;
-  #watching: RequestTiming[][] = [];
+  #watching: RouteOwner[][] = [];
 
   constructor(options: RequestMonitorOptions) {
     this.options = options;
     this.#series = new SeriesTable(options.maxSeries);
+    this.#ended = new EndedRequests({
+      blocked: options.eventLoop.blocked,
+      collecting: options.collecting,
+      onSettled: (timing) => this.#tell(timing),
+    });
   }
 
   /** How many requests have begun so far. */
@@ -125,14 +134,16 @@ export class RequestMonitor implements RequestWatcher {
       req,
       routeAtEnd,
       writeHead: writeHeadOf(res),
-      series: undefined,
+      endedNumber: -1,
+      beginSign: labels.always ? -1 : running.note(timing.startedAtMs, timing),
+      headSign: -1,
+      isWanted: false,
     };
     watchResponse(tracked, req, res);
     this.#inFlight.add(tracked);
     this.#begunCount += 1;
     eventLoop.mark(timing.startedAtMs);
     labels.enter(timing.method, UNROUTED);
-    if (!labels.always) running.note(timing.startedAtMs, timing);
     // Answered before it came here: nothing will be heard of it any more.
     if (res.writableFinished || res.destroyed) this.end(tracked, res);
   }
@@ -157,23 +168,33 @@ export class RequestMonitor implements RequestWatcher {
   /** Called on every beat of the event loop's monitor: settles the requests that ended some beats ago. */
   settle(): void {
     this.#sweep();
-    this.#unsettled.push([]);
-    if (this.#unsettled.length > BEATS_TO_SETTLE)
-      this.#settleAll(this.#unsettled.shift() as TrackedRequest[]);
+    this.#endedAtBeats.push(this.#ended.count);
+    if (this.#endedAtBeats.length >= BEATS_TO_SETTLE)
+      this.#ended.settle(this.#endedAtBeats.shift() as number);
   }
 
-  /** Calls `listener` with every request once it is settled; gives the way to stop that. */
-  subscribe(listener: (timing: RequestTiming) => void): () => void {
-    this.#listeners.add(listener);
-    return () => void this.#listeners.delete(listener);
+  /** Calls `listener` with every request that took `fromMs` or longer, once it is settled; gives the way to stop that. */
+  subscribe(listener: (timing: RequestTiming) => void, fromMs: number): () => void {
+    const change = (): void => {
+      this.#wantedFromMs = Math.min(Infinity, ...this.#listeners.values());
+    };
+    this.#listeners.set(listener, fromMs);
+    change();
+    return () => {
+      this.#listeners.delete(listener);
+      change();
+    };
+  }
+
+  /** Somebody holds the timing, and will want to know what is known later. */
+  want(tracked: TrackedRequest): void {
+    tracked.isWanted = true;
+    if (tracked.endedNumber >= 0) this.#ended.want(tracked);
   }
 
   /** The response's head is being written, with these arguments of `writeHead`. */
-  head(
-    { timing, blockedTotalAtStartMs, gcTotalAtStartMs }: TrackedRequest,
-    res: ServerResponse,
-    args: unknown[],
-  ): void {
+  head(tracked: TrackedRequest, res: ServerResponse, args: unknown[]): void {
+    const { timing, blockedTotalAtStartMs, gcTotalAtStartMs } = tracked;
     if (res.headersSent) return;
     const refusedBefore = timing.headersAtMs !== undefined;
     const nowMs = performance.now();
@@ -181,7 +202,7 @@ export class RequestMonitor implements RequestWatcher {
     timing.statusCode = typeof args[0] === 'number' ? args[0] : res.statusCode;
     const { labels, running, serverTiming, eventLoop, collecting } = this.options;
     eventLoop.mark(nowMs);
-    if (!labels.always) running.note(nowMs, timing);
+    if (!labels.always) tracked.headSign = running.note(nowMs, timing);
     // A head that Node has refused may have left ours behind.
     if (!serverTiming || (refusedBefore && res.hasHeader(SERVER_TIMING))) return;
     const loop = eventLoop.blockedSinceMs(timing.startedAtMs, blockedTotalAtStartMs);
@@ -195,9 +216,10 @@ export class RequestMonitor implements RequestWatcher {
    * way to count them once it is known whose request blocked it.
    */
   watchWaiting(endMs: number): () => (owner: RouteOwner | undefined) => number {
-    const ended = this.#unsettled
-      .flat()
-      .flatMap(({ timing }) => ((timing.endedAtMs ?? 0) >= endMs ? [timing] : []));
+    const ended: RouteOwner[] = [];
+    this.#ended.forEach((_startedAtMs, endedAtMs, owner) => {
+      if (endedAtMs >= endMs) ended.push(owner);
+    });
     this.#watching.push(ended);
     return () => {
       this.#watching = this.#watching.filter((each) => each !== ended);
@@ -242,30 +264,31 @@ export class RequestMonitor implements RequestWatcher {
     if (timing.headersAtMs !== undefined)
       series.timeToHeaders.record(timing.headersAtMs - timing.startedAtMs);
     if (aborted) series.aborted += 1;
-    tracked.series = series;
     tracked.req = undefined;
     if (this.#watching.length > 0) for (const watch of this.#watching) watch.push(timing);
-    const ended = this.#unsettled.at(-1) as TrackedRequest[];
-    ended.push(tracked);
-    if (ended.length >= MAX_UNSETTLED)
-      this.#settleAll(this.#unsettled.splice(0, this.#unsettled.length, []).flat());
+    tracked.endedNumber = this.#ended.add(tracked, series, endedAtMs);
+    const tookMs = endedAtMs - timing.startedAtMs;
+    if (tracked.isWanted || tookMs >= this.#wantedFromMs || requestChannel.hasSubscribers) this.want(tracked);
+    if (tracked.beginSign >= 0) this.#releaseSigns(tracked, series.route);
   }
 
-  #settleAll(ended: readonly TrackedRequest[]): void {
-    const { eventLoop, collecting } = this.options;
-    for (const { timing, series, blockedTotalAtStartMs, gcTotalAtStartMs } of ended) {
-      const { startedAtMs, endedAtMs = startedAtMs } = timing;
-      const blockedMs = eventLoop.blocked.coveredMs(startedAtMs, endedAtMs, blockedTotalAtStartMs);
-      const gcMs = collecting.coveredMs(startedAtMs, endedAtMs, gcTotalAtStartMs);
-      timing.eventLoopBlockedMs = blockedMs;
-      timing.gcMs = gcMs;
-      if (series) {
-        series.eventLoopBlockedMs += blockedMs;
-        series.gcMs += gcMs;
-      }
-      for (const listener of this.#listeners) listener(timing);
-      if (requestChannel.hasSubscribers) requestChannel.publish(timing);
-    }
+  /** What is remembered of when the request was worked on is from here on remembered of its route. */
+  #releaseSigns({ timing, beginSign, headSign }: TrackedRequest, route: RouteSeries): void {
+    const owner = timing.route === undefined ? this.#unrouted(timing.method) : route;
+    this.options.running.replace(beginSign, owner);
+    this.options.running.replace(headSign, owner);
+  }
+
+  #unrouted(method: string): RouteOwner {
+    let owner = this.#unroutedOwners.get(method);
+    if (!owner) this.#unroutedOwners.set(method, (owner = { method, route: undefined }));
+    return owner;
+  }
+
+  #tell(timing: RequestTiming): void {
+    const tookMs = (timing.endedAtMs ?? NaN) - timing.startedAtMs;
+    for (const [listener, fromMs] of this.#listeners) if (tookMs >= fromMs) listener(timing);
+    if (requestChannel.hasSubscribers) requestChannel.publish(timing);
   }
 
   /** Leaves a request out of all counts: it was for ourselves. */
@@ -301,7 +324,7 @@ export class RequestMonitor implements RequestWatcher {
   }
 }
 
-function isOf(owner: RouteOwner): (timing: RequestTiming) => boolean {
+function isOf(owner: RouteOwner): (other: RouteOwner) => boolean {
   return ({ method, route }) => method === owner.method && route === owner.route;
 }
 

@@ -31,7 +31,7 @@ const MAX_WAITING = 10_000;
 /** Collections are reported, and blocks noticed, after the harvest of their time may have been: its looks are kept this long. */
 const KEPT_LOOKS_MS = 10_000;
 
-/** Requests of which is remembered when they were worked on. */
+/** How many of the last signs of work on a request are remembered. */
 const MAX_EVENTS = 4096;
 
 /**
@@ -43,17 +43,30 @@ export class RunningRoutes {
   readonly #alwaysLabelled: () => boolean;
   #waiting: Stretch[] = [];
   #looks: RouteLook[] = [];
-  #events: { timeMs: number; owner: RouteOwner | undefined }[] = [];
+  /** The last signs of work on a request, in rings: there are several of them for each request. */
+  readonly #eventTimes = new Float64Array(MAX_EVENTS);
+  readonly #eventOwners = new Array<RouteOwner | undefined>(MAX_EVENTS).fill(undefined);
+  #eventCount = 0;
 
   /** @param alwaysLabelled Whether a look without an owner has found code that belongs to no request. */
   constructor(alwaysLabelled: () => boolean) {
     this.#alwaysLabelled = alwaysLabelled;
   }
 
-  /** Notes that a request was worked on at this time; without an owner, that the event loop was at none of them. */
-  note(timeMs: number, owner?: RouteOwner): void {
-    this.#events.push({ timeMs, owner });
-    if (this.#events.length >= 2 * MAX_EVENTS) this.#events = this.#events.slice(-MAX_EVENTS);
+  /**
+   * Notes that a request was worked on at this time; without an owner, that the event loop was at none of them. Gives the number
+   * of this sign.
+   */
+  note(timeMs: number, owner?: RouteOwner): number {
+    const slot = this.#eventCount % MAX_EVENTS;
+    this.#eventTimes[slot] = timeMs;
+    this.#eventOwners[slot] = owner;
+    return this.#eventCount++;
+  }
+
+  /** Puts an owner that stays in place of a request that has ended and should not be kept for this. */
+  replace(sign: number, owner: RouteOwner): void {
+    if (sign >= 0 && sign >= this.#eventCount - MAX_EVENTS) this.#eventOwners[sign % MAX_EVENTS] = owner;
   }
 
   /** Whether stretches wait for the looks of their time. */
@@ -97,15 +110,17 @@ export class RunningRoutes {
     let longestMs = -1;
     let owner: RouteOwner | undefined;
     let next = endMs;
-    for (let index = firstAfter(this.#events, endMs) - 1; index >= 0; index--) {
-      const event = this.#events[index] as { timeMs: number; owner: RouteOwner | undefined };
-      const silenceMs = next - Math.max(event.timeMs, startMs);
+    const oldest = Math.max(0, this.#eventCount - MAX_EVENTS);
+    for (let index = this.#eventCount - 1; index >= oldest; index--) {
+      const timeMs = this.#eventTimes[index % MAX_EVENTS] as number;
+      if (timeMs > endMs) continue;
+      const silenceMs = next - Math.max(timeMs, startMs);
       if (silenceMs > longestMs) {
         longestMs = silenceMs;
-        ({ owner } = event);
+        owner = this.#eventOwners[index % MAX_EVENTS];
       }
-      if (event.timeMs <= startMs) break;
-      next = event.timeMs;
+      if (timeMs <= startMs) break;
+      next = timeMs;
     }
     return owner;
   }

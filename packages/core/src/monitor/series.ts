@@ -55,16 +55,24 @@ export interface RouteReport {
 }
 
 export class Series {
+  readonly route: RouteSeries;
   aborted = 0;
   eventLoopBlockedMs = 0;
   gcMs = 0;
   readonly duration = new LatencyHistogram();
   readonly timeToHeaders = new LatencyHistogram();
 
-  report(key: { method: string; route: string; statusClass: StatusClass }): SeriesReport {
+  constructor(route: RouteSeries) {
+    this.route = route;
+  }
+
+  report(statusClass: StatusClass): SeriesReport {
     const durationMs = this.duration.summary();
+    const { method, route } = this.route;
     return {
-      ...key,
+      method,
+      route,
+      statusClass,
       count: durationMs.count,
       aborted: this.aborted,
       durationMs,
@@ -142,10 +150,9 @@ export class SeriesTable {
   report(): SeriesReport[] {
     const reports: SeriesReport[] = [];
     for (const routes of this.#routes.values()) {
-      for (const { method, route, byStatus } of routes.values()) {
+      for (const { byStatus } of routes.values()) {
         byStatus.forEach((series, index) => {
-          if (series)
-            reports.push(series.report({ method, route, statusClass: STATUS_CLASSES[index] as StatusClass }));
+          if (series) reports.push(series.report(STATUS_CLASSES[index] as StatusClass));
         });
       }
     }
@@ -156,7 +163,7 @@ export class SeriesTable {
     const routeSeries = this.#addRoute(method, route);
     const existing = routeSeries.byStatus[statusIndex];
     if (existing) return existing;
-    const series = new Series();
+    const series = new Series(routeSeries);
     routeSeries.byStatus[statusIndex] = series;
     if (route !== OTHER_ROUTE) this.#size += 1;
     return series;

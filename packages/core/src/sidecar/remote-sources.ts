@@ -76,6 +76,8 @@ export class RemoteSources implements ProfileSources {
       this.setStalls(await this.main.ask('stalls', undefined, { deadlineMs: STALLS_DEADLINE_MS }));
     } catch (error) {
       if (!this.#stalls) throw error;
+      // What is missing comes when the main thread does.
+      return { ...this.#stalls, pending: false };
     }
     return this.#stalls as StallsReading;
   }

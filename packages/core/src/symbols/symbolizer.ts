@@ -23,7 +23,7 @@ export interface EngineFrame {
 const READ_AT_ONCE = 128;
 
 /** While all threads of libuv's pool are taken nothing can be read: then positions are shown as they run, until the next time. */
-const POOL_PATIENCE_MS = 1000;
+const POOL_PATIENCE_MS = 4000;
 
 /** Scripts whose lack of a map is remembered. */
 const MAX_UNMAPPED = 10_000;

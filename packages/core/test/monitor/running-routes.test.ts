@@ -96,6 +96,23 @@ describe('RunningRoutes without labels', () => {
     expect(payerOf([105, 106], { worked: [[60], [100, A]] })).toBe(A);
   });
 
+  it('charges who stands in place of a request that has ended, as long as the sign is remembered', () => {
+    const running = new RunningRoutes(() => true);
+    const paid: (RouteOwner | undefined)[] = [];
+    const charge = (owner: RouteOwner | undefined): void => void paid.push(owner);
+    running.note(99);
+    const sign = running.note(100, { method: 'GET', route: undefined });
+    running.replace(sign, A);
+    running.replace(-1, B);
+    running.add({ startMs: 101, endMs: 150, durationMs: 49, charge });
+    running.settle(Infinity);
+    for (let n = 0; n < 5000; n++) running.note(200 + n, B);
+    running.replace(sign, A);
+    running.add({ startMs: 5000, endMs: 6000, durationMs: 1000, charge });
+    running.settle(Infinity);
+    expect(paid).toEqual([A, B]);
+  });
+
   it('charges no request when the event loop has turned since', () => {
     expect(payerOf([105, 106], { worked: [[60, A], [100]] })).toBeUndefined();
     expect(payerOf([105, 106], {})).toBeUndefined();

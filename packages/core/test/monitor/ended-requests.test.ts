@@ -1,0 +1,102 @@
+import { EndedRequests } from '../../src/monitor/ended-requests.js';
+import { Intervals } from '../../src/monitor/intervals.js';
+import type { RequestTiming, TrackedRequest } from '../../src/monitor/request-timing.js';
+import { SeriesTable } from '../../src/monitor/series.js';
+
+const blocked = new Intervals();
+const collecting = new Intervals();
+const settled: RequestTiming[] = [];
+let ended: EndedRequests;
+const table = new SeriesTable(10);
+
+beforeEach(() => {
+  settled.length = 0;
+  ended = new EndedRequests({ blocked, collecting, onSettled: (timing) => settled.push(timing) });
+});
+
+/** As the monitor has it when the response is over. */
+function request(startedAtMs: number, endedAtMs: number): TrackedRequest {
+  const timing = { method: 'GET', route: '/a', startedAtMs, endedAtMs, headersAtMs: startedAtMs };
+  return {
+    timing: { ...timing, statusCode: 200, aborted: false, eventLoopBlockedMs: undefined, gcMs: undefined },
+    blockedTotalAtStartMs: blocked.totalMs,
+    gcTotalAtStartMs: collecting.totalMs,
+    endedNumber: -1,
+  } as TrackedRequest;
+}
+
+function end(tracked: TrackedRequest): TrackedRequest {
+  const series = table.find('GET', '/a', 200);
+  tracked.endedNumber = ended.add(tracked, series, tracked.timing.endedAtMs as number);
+  return tracked;
+}
+
+describe('EndedRequests', () => {
+  it('tells what has covered a request, to its series and to who wants it', () => {
+    const wanted = request(1000, 1100);
+    const other = request(1050, 1150);
+    blocked.add(1020, 1070);
+    collecting.add(1060, 1065);
+    end(wanted);
+    end(other);
+    ended.want(wanted);
+    ended.settle(ended.count);
+    expect(settled).toEqual([wanted.timing]);
+    expect(wanted.timing).toMatchObject({ eventLoopBlockedMs: 50, gcMs: 5 });
+    expect(other.timing).toMatchObject({ eventLoopBlockedMs: undefined, gcMs: undefined });
+    expect(table.find('GET', '/a', 200)).toMatchObject({ eventLoopBlockedMs: 50 + 20, gcMs: 5 + 5 });
+  });
+
+  it('settles those before a number, each once, in their order', () => {
+    const requests = Array.from({ length: 10 }, (_, n) => end(request(2000 + n, 2010 + n)));
+    requests.forEach((tracked) => ended.want(tracked));
+    ended.settle(4);
+    ended.settle(4);
+    expect(settled).toEqual(requests.slice(0, 4).map(({ timing }) => timing));
+    ended.settle(ended.count);
+    expect(settled).toEqual(requests.map(({ timing }) => timing));
+  });
+
+  it('tells at once who comes when all is known', () => {
+    const late = request(3000, 3100);
+    blocked.add(3010, 3050);
+    collecting.add(3020, 3022);
+    end(late);
+    ended.settle(ended.count);
+    expect(settled).toEqual([]);
+    ended.want(late);
+    expect(late.timing).toMatchObject({ eventLoopBlockedMs: 40, gcMs: 2 });
+  });
+
+  it('keeps as many as come within a beat, whatever was settled before', () => {
+    for (let n = 0; n < 700; n++) end(request(4000, 4001));
+    ended.settle(500);
+    const requests = Array.from({ length: 5000 }, (_, n) => end(request(5000 + n, 5001 + n)));
+    ended.want(requests[17] as TrackedRequest);
+    ended.want(requests[4999] as TrackedRequest);
+    const seen: number[] = [];
+    ended.forEach((startedAtMs, endedAtMs, owner) => {
+      expect(owner).toMatchObject({ method: 'GET', route: '/a' });
+      expect(endedAtMs).toBe(startedAtMs + 1);
+      seen.push(startedAtMs);
+    });
+    expect(seen).toEqual([
+      ...Array<number>(200).fill(4000),
+      ...requests.map(({ timing }) => timing.startedAtMs),
+    ]);
+    ended.settle(ended.count);
+    expect(settled.map(({ startedAtMs }) => startedAtMs)).toEqual([5017, 9999]);
+    ended.forEach(() => expect('nothing').toBe('left'));
+  });
+
+  it('is bounded: past that the oldest are settled with what is known', () => {
+    const first = end(request(20_000, 20_001));
+    ended.want(first);
+    for (let n = 0; n < 200_000; n++) end(request(20_000, 20_001));
+    expect(settled).toEqual([first.timing]);
+    let left = 0;
+    ended.forEach(() => (left += 1));
+    expect(left).toBeLessThanOrEqual(131_072);
+    ended.settle(ended.count);
+  });
+});
