@@ -47,6 +47,10 @@ export function parseSourceMap({ map, base }: SourceMapText): OriginalOf | undef
     return (line, column) => {
       if (line < 1) return undefined;
       const found = originalPositionFor(parsed, { line, column: Math.max(0, column - 1) });
+      // What a module does when it is loaded begins where the compiler has put something of its own.
+      const [source, another] = parsed.resolvedSources;
+      if (found.source === null && line === 1 && column === 1 && source && !another)
+        return { file: toPath(source), line: 1, column: 1 };
       return found.source === null
         ? undefined
         : { file: toPath(found.source), line: found.line, column: found.column + 1 };
