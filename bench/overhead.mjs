@@ -1,14 +1,16 @@
 // CPU per request of an app with loopprof and without, and with others. Prints tables; asserts nothing.
 //   node bench/overhead.mjs [--nodes 20,24] [--frameworks express,koa,fastify] [--only bare,everything] [--peers]
-//                           [--rounds 7] [--seconds 4] [--warm-up 3]
+//                           [--rounds 7] [--seconds 4] [--warm-up 3] [--patience 3]
 // --nodes takes major versions that `npm run nodes` has fetched; without it the Node that runs this is measured. --peers installs
-// the packages of others into .cache/peers and measures them too. A quiet machine with two cores or more is needed.
+// the packages of others into .cache/peers and measures them too. A round is so many seconds for each, one at a time in turns; a
+// second in which others kept the machine busy is measured again, up to --patience times. It needs two cores or more.
 import { spawn } from 'node:child_process';
 import { availableParallelism, cpus } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { contestants } from './overhead/contestants.mjs';
 import { canPin, load, pinned } from './overhead/load.mjs';
+import { watchOthers } from './overhead/machine.mjs';
 import { installPeers } from './overhead/peers.mjs';
 import { median, printTable } from './pause/table.mjs';
 import { nodeBinary } from '../scripts/fetch-nodes.mjs';
@@ -24,11 +26,14 @@ const { values } = parseArgs({
     rounds: { type: 'string', default: '7' },
     seconds: { type: 'string', default: '4' },
     'warm-up': { type: 'string', default: '3' },
+    patience: { type: 'string', default: '3' },
   },
 });
 const SERVER_CORE = 0;
 const LOAD_CORE = 1;
 const CONNECTIONS = 16;
+/** Cores that others may keep busy. */
+const QUIET = 0.12;
 
 const positive = (option) => {
   const number = Number(values[option]);
@@ -36,7 +41,7 @@ const positive = (option) => {
   console.error(`--${option} must be a positive integer`);
   process.exit(2);
 };
-const [rounds, seconds, warmUp] = ['rounds', 'seconds', 'warm-up'].map(positive);
+const [rounds, seconds, warmUp, patience] = ['rounds', 'seconds', 'warm-up', 'patience'].map(positive);
 const only = values.only?.split(',');
 
 const ownMajor = Number(process.versions.node.split('.')[0]);
@@ -76,11 +81,23 @@ class Server {
   }
 
   async measure(duration) {
+    const others = watchOthers();
     const before = await this.#ask('mark');
     const requests = await load(this.#url, { core: LOAD_CORE, connections: CONNECTIONS, seconds: duration });
     const after = await this.#ask('mark');
     this.sent += requests;
-    return (after.cpuMicros - before.cpuMicros) / requests;
+    const cpuMicros = after.cpuMicros - before.cpuMicros;
+    return { cpuMicros, requests, others: others(cpuMicros / 1000) };
+  }
+
+  /** The quietest of some tries. */
+  async measureQuietly(duration) {
+    let best = await this.measure(duration);
+    for (let tries = 1; best.others > QUIET && tries < patience; tries++) {
+      const next = await this.measure(duration);
+      if (next.others < best.others) best = next;
+    }
+    return best;
   }
 
   /** How many requests it says it has counted; undefined where it counts none. */
@@ -123,8 +140,7 @@ async function run({ major, binary }) {
       process.stderr.write(`Node ${major}: round ${round + 1} of ${rounds}\n`);
       for (const framework of rotated(values.frameworks.split(','), round)) {
         const group = entries.filter((entry) => entry.framework === framework);
-        // Every round begins with another one: whatever the machine does meanwhile hits all of them.
-        for (const { server, figures } of rotated(group, round)) figures.push(await server.measure(seconds));
+        await measureRound(group, round);
       }
     }
     for (const { framework, name, server } of entries) {
@@ -138,9 +154,24 @@ async function run({ major, binary }) {
   print(entries);
 }
 
+/** One figure for each, of so many seconds: one at a time in turns, and each turn begins with another one. */
+async function measureRound(group, round) {
+  const sums = group.map(() => ({ cpuMicros: 0, requests: 0, others: 0 }));
+  for (let second = 0; second < seconds; second++) {
+    for (const index of rotated([...group.keys()], round + second)) {
+      const { cpuMicros, requests, others } = await group[index].server.measureQuietly(1);
+      sums[index].cpuMicros += cpuMicros;
+      sums[index].requests += requests;
+      sums[index].others += others / seconds;
+    }
+  }
+  group.forEach(({ figures }, index) => figures.push(sums[index]));
+}
+
 function print(entries) {
+  const perRequest = ({ figures }) => figures.map(({ cpuMicros, requests }) => cpuMicros / requests);
   const bareOf = (framework) =>
-    entries.find((entry) => entry.framework === framework && entry.name === 'bare').figures;
+    perRequest(entries.find((entry) => entry.framework === framework && entry.name === 'bare'));
   const cell = (figures, digits) => {
     const [lowest, highest] = [Math.min(...figures), Math.max(...figures)];
     return `${median(figures).toFixed(digits)} (${lowest.toFixed(digits)}-${highest.toFixed(digits)})`;
@@ -148,11 +179,17 @@ function print(entries) {
   console.log(`\nNode ${entries[0].server.node}\n`);
   printTable(
     ['framework', 'with', 'CPU µs per request', 'bare = 1'],
-    entries.map(({ framework, name, figures }) => {
+    entries.map((entry) => {
+      const { framework, name } = entry;
       const bare = bareOf(framework);
-      const ratios = figures.map((figure, round) => figure / bare[round]);
-      return [framework, contestants[name].title, cell(figures, 1), name === 'bare' ? '1' : cell(ratios, 3)];
+      const ratios = perRequest(entry).map((figure, round) => figure / bare[round]);
+      const ratio = name === 'bare' ? '1' : cell(ratios, 3);
+      return [framework, contestants[name].title, cell(perRequest(entry), 1), ratio];
     }),
+  );
+  const others = entries.flatMap(({ figures }) => figures.map((figure) => figure.others));
+  console.log(
+    `\nOthers kept ${median(others).toFixed(2)} cores busy meanwhile (${Math.max(...others).toFixed(2)} at most).`,
   );
 }
 
