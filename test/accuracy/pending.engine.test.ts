@@ -48,7 +48,7 @@ describe('what is pending', () => {
     await fetchProfile(`${service.url}/goroutine`);
     expect(await isHooked()).toBe(false);
     const captures = ['goroutine', 'goroutineleak', 'mutex'].map((name) =>
-      fetchProfile(`${service.url}/${name}?seconds=3`),
+      fetchProfile(`${service.url}/${name}?seconds=2`),
     );
     await sleep(BEGUN_MS);
     expect(await isHooked()).toBe(true);
@@ -161,10 +161,10 @@ describe('what is pending for requests', () => {
 
   it('has the requests in flight with route and age, and the route that made an operation', async () => {
     const url = `${service.url}/debug/pprof`;
-    const old = fetch(`${service.url}/wait/5000`);
-    const captured = fetchProfile(`${url}/goroutine?seconds=4`);
+    const old = fetch(`${service.url}/wait/3500`);
+    const captured = fetchProfile(`${url}/goroutine?seconds=3`);
     await sleep(BEGUN_MS);
-    const young = fetch(`${service.url}/wait/6000`);
+    const young = fetch(`${service.url}/wait/4000`);
     await sleep(BEGUN_MS);
     const all = await fetchProfile(`${url}/goroutine`);
     const recent = await captured;

@@ -55,7 +55,7 @@ describe('where code waits for something that others hold', () => {
 
   it('shows the queue before the thread pool per call site, within 10 % of a reference queue', async () => {
     await start();
-    const captured = fetchProfile(`${service.url}/mutex?seconds=8`);
+    const captured = fetchProfile(`${service.url}/mutex?seconds=7`);
     await sleep(BEGUN_MS);
     const pieces = await tell('queue 32');
     const profile = ofResource(await captured, 'thread-pool');
@@ -72,7 +72,7 @@ describe('where code waits for something that others hold', () => {
 
   it('shows nothing for a pool that has threads to spare', async () => {
     await start();
-    const captured = fetchProfile(`${service.url}/mutex?seconds=4`);
+    const captured = fetchProfile(`${service.url}/mutex?seconds=3`);
     await sleep(BEGUN_MS);
     await tell('idle 50');
     expect((await captured).samples).toEqual([]);
@@ -80,7 +80,7 @@ describe('where code waits for something that others hold', () => {
 
   it('does not take a busy loop for a busy pool', async () => {
     await start();
-    const captured = fetchProfile(`${service.url}/mutex?seconds=4`);
+    const captured = fetchProfile(`${service.url}/mutex?seconds=3`);
     await sleep(BEGUN_MS);
     await tell('unseen 20');
     // All of it were 20 times 5 turns of 10 ms, for 6 of 10 pieces.
@@ -109,7 +109,7 @@ describe('where code waits for something that others hold', () => {
   it('shows Atomics.wait while somebody captures', async () => {
     await start();
     await tell('atomics 50');
-    const captured = fetchProfile(`${service.url}/mutex?seconds=3`);
+    const captured = fetchProfile(`${service.url}/mutex?seconds=2`);
     await sleep(BEGUN_MS);
     await tell('atomics 200');
     const profile = ofResource(await captured, 'Atomics.wait');

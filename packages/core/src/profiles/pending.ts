@@ -1,8 +1,9 @@
 /** What is pending in this process, as the profiles show it. */
 import { countHttpClients } from '../recorder/http-clients.js';
-import { pseudoFrame, type Frame } from '../recorder/frames.js';
+import type { Frame } from '../recorder/frames.js';
 import {
   countActiveResources,
+  framesOfKind,
   HTTP_CLIENT,
   REQUEST,
   WORKER,
@@ -31,15 +32,6 @@ export interface PendingOptions {
 }
 
 const OPERATIONS_PER_PIECE = 256;
-
-const kindFrames = new Map<OperationKind, readonly Frame[]>();
-
-/** The frames that stand for a kind where no place is known. */
-function framesOfKind(kind: OperationKind): readonly Frame[] {
-  let frames = kindFrames.get(kind);
-  if (!frames) kindFrames.set(kind, (frames = [pseudoFrame(`(${kind})`)]));
-  return frames;
-}
 
 /** Everything that is pending: recorded operations, requests in flight, worker threads, and what Node only counts. */
 export async function readPending(sources: ProfileSources, options: PendingOptions): Promise<Pending[]> {

@@ -2,14 +2,12 @@
 import { isOwnCode, isUserCode, type Callee, type CallSites } from './call-sites.js';
 import type { Frame } from './frames.js';
 
-/** What lies between a hook and the code that it is told of. */
+/** What lies between a hook and the code that it is told of, and around callbacks while there are hooks. */
 const HOOK_URL = 'node:internal/async_hooks';
 
-/** The stack of the code of which `hook` is told, leaf first. */
+/** The stack of the code of which `hook` is told, leaf first; empty where native code made something by itself. */
 export function takeAboveHook(callSites: CallSites, hook: Callee): readonly Frame[] {
-  const frames = callSites.take(hook);
-  const first = frames.findIndex(({ url }) => url !== HOOK_URL);
-  return frames.slice(Math.max(0, first));
+  return callSites.take(hook).filter(({ url }) => url !== HOOK_URL);
 }
 
 /**

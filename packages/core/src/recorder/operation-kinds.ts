@@ -1,4 +1,5 @@
 /** The kinds of asynchronous operations, under the names that Node has for them. */
+import { pseudoFrame, type Frame } from './frames.js';
 
 /** What an operation waits for; the label `kind`. */
 export type OperationKind = string;
@@ -130,4 +131,13 @@ function countNames(names: readonly string[]): Map<string, number> {
     start = index;
   }
   return counts;
+}
+
+const kindFrames = new Map<OperationKind, readonly Frame[]>();
+
+/** The stack that stands for a kind where no place is known: one array per kind, so that stacks compare by identity. */
+export function framesOfKind(kind: OperationKind): readonly Frame[] {
+  let frames = kindFrames.get(kind);
+  if (!frames) kindFrames.set(kind, (frames = [pseudoFrame(`(${kind})`)]));
+  return frames;
 }

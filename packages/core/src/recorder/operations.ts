@@ -11,6 +11,7 @@ import { LeakTable, type Leak } from './leaks.js';
 import {
   ASYNC_TYPES,
   AWAIT,
+  framesOfKind,
   PROMISE,
   ZLIB,
   type AsyncType,
@@ -178,24 +179,30 @@ export class Operations {
     this.#labels = undefined;
   }
 
-  /** An exception in a hook would end the process. */
   // eslint-disable-next-line max-params -- async_hooks gives four
   readonly #init = (id: number, type: string, trigger: number, resource: object): void => {
     const asyncType = ASYNC_TYPES.get(type);
     if (!asyncType) return;
-    try {
+    this.#guard(() => {
       if (asyncType.kind === PROMISE) this.#onPromise(id, trigger);
       else if (asyncType.kind === ZLIB) this.#onZlib(id, asyncType, resource as NativeZlib);
       else this.#onResource(id, asyncType, resource);
-    } catch {
-      this.#dropped += 1;
-    }
+    });
   };
 
   #before(id: number): void {
-    this.#pool?.step(id);
+    this.#guard(() => this.#pool?.step(id));
     // A compressor lives on, its work is done.
     if (this.#operations.get(id)?.kind === ZLIB) this.#operations.delete(id);
+  }
+
+  /** An exception in a hook would end the process; whoever runs out of stack there has other worries. */
+  #guard(run: () => void): void {
+    try {
+      run();
+    } catch {
+      this.#dropped += 1;
+    }
   }
 
   #destroy(id: number): void {
@@ -250,7 +257,10 @@ export class Operations {
 
   /** A compressor hands work to the pool again and again, and only its own function knows when. */
   #onZlib(id: number, { pool }: AsyncType, native: NativeZlib): void {
-    const created = this.#framesOfCurrent() ?? takeAboveHook(this.#options.callSites, this.#init);
+    const created =
+      this.#draw() === 0
+        ? []
+        : (this.#framesOfCurrent() ?? takeAboveHook(this.#options.callSites, this.#init));
     const original = native.write;
     const write = (...args: unknown[]): unknown => {
       this.#onCompress(id, { pool, native, created, callee: write });
@@ -268,19 +278,16 @@ export class Operations {
       callee,
     }: { pool: PoolUse; native: NativeZlib; created: readonly Frame[]; callee: Callee },
   ): void {
-    if (!this.#pool) return;
-    try {
-      const weight = this.#draw();
+    const weight = this.#pool ? this.#draw() : 0;
+    this.#guard(() => {
       let operation: Operation | undefined;
       if (weight > 0) {
         const frames = this.#options.callSites.take(callee);
-        const shown = frames.some(isUserCode) ? frames : created;
+        const shown = frames.some(isUserCode) || created.length === 0 ? frames : created;
         operation = this.#add(id, { kind: ZLIB, weight, resource: undefined }, shown);
       }
-      this.#pool.submit({ id, use: pool, onWaited: this.#waitRecorder(operation) }, native);
-    } catch {
-      this.#dropped += 1;
-    }
+      this.#pool?.submit({ id, use: pool, onWaited: this.#waitRecorder(operation) }, native);
+    });
   }
 
   /** Records an operation that was created at `frames`; not our own. */
@@ -293,7 +300,7 @@ export class Operations {
     if (!shown) return undefined;
     const added: Operation = {
       ...operation,
-      stack: this.#stacks.idOf(shown),
+      stack: this.#stacks.idOf(shown.length > 0 ? shown : framesOfKind(operation.kind)),
       route: this.#options.labels()?.current()?.['route'],
       startedMs: performance.now(),
     };

@@ -27,8 +27,9 @@ export class PoolWatch {
   readonly #threads = threadPoolSize();
   /** Told of work that did not go to the pool after all. */
   readonly #onSync: (id: number) => void;
-  #queue: ThreadPoolQueue;
+  readonly #queue: ThreadPoolQueue;
   #undecided: Undecided | undefined;
+  #probed = false;
   #stopped = false;
 
   constructor(onSync: (id: number) => void) {
@@ -67,8 +68,6 @@ export class PoolWatch {
     this.#stopped = true;
     this.#undecided = undefined;
   }
-
-  #probed = false;
 
   /**
    * What was handed to the pool before the watch began is not known, but work is taken up in order: a piece of no length that we

@@ -8,7 +8,7 @@ const LOST: readonly Frame[] = [pseudoFrame('(stack not kept)')];
 
 /** StackIds gives a number per distinct stack, so that what has a stack needs no array of its own. */
 export class StackIds {
-  #tree = new StackTree();
+  readonly #tree = new StackTree();
   #size = 0;
 
   /** The number of a stack given leaf first; 0 when there are too many. */
