@@ -574,6 +574,7 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
 
   async #capture(profile: Profile, request: CaptureRequest): Promise<Capture> {
     const { sidecar } = this.#thread();
+    profile.ready?.();
     if (!sidecar?.running || this.#contextId === undefined) return profile.capture(request);
     try {
       return await sidecar.capture(this.#contextId, profile.name, request);

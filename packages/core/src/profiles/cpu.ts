@@ -21,6 +21,7 @@ export function cpuProfile(sources: ProfileSources): Profile {
     gc: false,
     exampleQuery: '?seconds=30',
     offThread: true,
+    ready: () => void sources.recorder(),
     capture: (request) => captureCpu(sources, request),
   };
 }

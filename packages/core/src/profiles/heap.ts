@@ -30,6 +30,7 @@ export function heapProfile(sources: ProfileSources): Profile {
     gc: true,
     exampleQuery: '?debug=1',
     offThread: true,
+    ready: () => void sources.heapRecorder(),
     capture: (request) => captureHeap(sources, request),
   };
 }

@@ -39,6 +39,8 @@ export interface Profile {
   readonly exampleQuery: string;
   /** Whether the sidecar makes it from what it has, off the main thread; the others are made there. */
   readonly offThread?: boolean;
+  /** Throws the reason when there is nothing to read from; for whoever would learn it only at the end. */
+  ready?(): void;
   /** Rejects with LOOPPROF_ABORTED when the signal aborts, LOOPPROF_ENGINE_UNAVAILABLE when there is nothing to read from. */
   capture(request: CaptureRequest): Promise<Capture>;
 }

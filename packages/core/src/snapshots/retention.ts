@@ -7,8 +7,8 @@ import { UNFINISHED, unfinishedName } from './files.js';
 /** `20261123T175501.123Z-stall-4711`: sorts by time, and says why and who. */
 const SNAPSHOT_NAME = /^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d\.\d{3})Z-/;
 
-/** What is unfinished for so long was left behind by a process that died. */
-const ABANDONED_AFTER_MS = 10 * 60_000;
+/** What is unfinished for so long was left behind by a process that died; one that wakes up after it writes its next snapshot. */
+const ABANDONED_AFTER_MS = 60_000;
 
 /** What a snapshot's name is made of. */
 export interface SnapshotId {
