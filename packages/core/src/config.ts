@@ -319,10 +319,12 @@ const SNAPSHOTS: Rule = {
   },
 };
 
+const MAX_DETAIL = 300;
+
 const TRIGGERS: Rule = {
   text: "a list of up to 100 rules such as { on: 'stall', longerThanMs: 1000 }",
   meets: (value) => problemOfTriggers(value) === undefined,
-  detail: problemOfTriggers,
+  detail: (value) => clipped(problemOfTriggers(value)),
 };
 
 const ADDRESS: Rule = {
@@ -429,6 +431,11 @@ function invalid(message: string): LoopprofError {
 /** The same for a value that may hold a token. */
 function withoutSecrets(value: unknown): string {
   return typeof value === 'string' || typeof value === 'function' ? `a ${typeof value}` : shown(value);
+}
+
+/** What is said of a value may repeat all of it. */
+function clipped(text: string | undefined): string | undefined {
+  return text !== undefined && text.length > MAX_DETAIL ? `${text.slice(0, MAX_DETAIL)}…` : text;
 }
 
 /** A value for an error message. */

@@ -22,6 +22,7 @@ const logger = { debug: () => {}, info: at('info'), warn: at('warn'), error: at(
 const scope = { overMs: 1000, minRequests: 5 };
 const profiler = new Profiler(
   {
+    hangThresholdMs: 600_000,
     enableHTTP: false,
     profileDir: process.argv[2],
     triggers: [

@@ -85,12 +85,19 @@ export function stallsDocument(sources: ProfileSources): JsonDocument {
 }
 
 async function settled(sources: ProfileSources): Promise<StallsReading> {
-  for (let attempt = 1; ; attempt++) {
-    const reading = await sources.stalls();
+  let reading = await sources.stalls();
+  for (let attempt = 1; attempt < SETTLE_ATTEMPTS; attempt++) {
     // A loop that has just been let go has not noticed yet how long it was held.
     const waitMs = reading.pending ? SETTLE_MS : sources.blocked() ? NOTICE_MS : 0;
-    if (waitMs === 0 || attempt >= SETTLE_ATTEMPTS) return reading;
+    if (waitMs === 0) break;
     await sleep(waitMs, undefined, { ref: false });
-    if (!reading.pending && sources.blocked()) return reading;
+    if (!reading.pending && sources.blocked()) break;
+    try {
+      reading = await sources.stalls();
+    } catch {
+      // Stopped meanwhile: what is known by now is all there will be.
+      break;
+    }
   }
+  return reading;
 }

@@ -83,7 +83,10 @@ export function readDocuments({ registry, signal }: ContentsOptions): Promise<Co
     Object.entries(DOCUMENT_PARTS).flatMap(([name, { document: wanted, file }]) => {
       const document = registry.documents.find((each) => each.name === wanted);
       if (!document) return [];
-      const read = () => ({ data: `${JSON.stringify(document.read(), undefined, 2)}\n`, notes: [] });
+      const read = async () => {
+        const value = await document.read();
+        return { data: `${JSON.stringify(value, undefined, 2)}\n`, notes: [] };
+      };
       return [{ name, file, read }];
     }),
     signal,

@@ -38,7 +38,7 @@ describe('heap exhaustion with the rule outOfMemory', () => {
   beforeAll(async () => {
     // What the host is started with is not for the process that writes the profile.
     const env = { NODE_OPTIONS: '--max-semi-space-size=1 --trace-uncaught' };
-    exit = await leak({ profileDir, triggers: [{ on: 'outOfMemory' }] }, '', env);
+    exit = await leak({ profileDir, hangThresholdMs: 600_000, triggers: [{ on: 'outOfMemory' }] }, '', env);
     snapshot = snapshotsIn(profileDir, 'out-of-memory')[0] ?? 'none';
   });
 
@@ -94,13 +94,19 @@ describe('heap exhaustion with the rule outOfMemory', () => {
 
 it('still works after another tool has stopped the sampler and it was started again', async () => {
   const profileDir = join(newFolder(), 'profiles');
-  await leak({ profileDir, triggers: [{ on: 'outOfMemory' }] }, 'after another tool stopped the sampler');
+  await leak(
+    { profileDir, hangThresholdMs: 600_000, triggers: [{ on: 'outOfMemory' }] },
+    'after another tool stopped the sampler',
+  );
   expect(snapshotsIn(profileDir, 'out-of-memory')).toHaveLength(1);
 });
 
 it('is over with stop()', async () => {
   const profileDir = join(newFolder(), 'profiles');
-  const { signal } = await leak({ profileDir, triggers: [{ on: 'outOfMemory' }] }, 'after stop');
+  const { signal } = await leak(
+    { profileDir, hangThresholdMs: 600_000, triggers: [{ on: 'outOfMemory' }] },
+    'after stop',
+  );
   expect([signal, snapshotsIn(profileDir, 'out-of-memory')]).toEqual(['SIGABRT', []]);
 });
 
