@@ -324,7 +324,7 @@ const MAX_DETAIL = 300;
 const TRIGGERS: Rule = {
   text: "a list of up to 100 rules such as { on: 'stall', longerThanMs: 1000 }",
   meets: (value) => problemOfTriggers(value) === undefined,
-  detail: (value) => clipped(problemOfTriggers(value)),
+  detail: (value) => inShort(problemOfTriggers(value)),
 };
 
 const ADDRESS: Rule = {
@@ -434,7 +434,7 @@ function withoutSecrets(value: unknown): string {
 }
 
 /** What is said of a value may repeat all of it. */
-function clipped(text: string | undefined): string | undefined {
+function inShort(text: string | undefined): string | undefined {
   return text !== undefined && text.length > MAX_DETAIL ? `${text.slice(0, MAX_DETAIL)}…` : text;
 }
 
