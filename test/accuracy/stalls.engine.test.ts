@@ -35,6 +35,8 @@ interface Stalls {
 
 /** All of them on the oldest Node, where least is known of what runs; fewer on the others. */
 const COUNT = Number(process.env['LOOPPROF_STALLS'] ?? (process.version.startsWith('v20.') ? 120 : 25));
+/** Before Node 24 labels are set again on every asynchronous step, and get lost now and then while other work takes the cores. */
+const RIGHT_ROUTE_SHARE = Number(process.versions.node.split('.')[0]) >= 24 ? 0.97 : 0.85;
 const LONG_ONES = 5;
 const THRESHOLD_MS = 50;
 const ROUTES = ['report', 'orders', 'rules'];
@@ -167,7 +169,7 @@ describe(`${COUNT} stalls of 60 to 600 ms and ${LONG_ONES} of up to 3 s`, () => 
       0,
     );
     if (own.length > 0)
-      expect(rightMs / total(own.map(({ known: each }) => each))).toBeGreaterThanOrEqual(0.97);
+      expect(rightMs / total(own.map(({ known: each }) => each))).toBeGreaterThanOrEqual(RIGHT_ROUTE_SHARE);
 
     // The lengths are right, within 5 ms where the machine did not interfere.
     const errors = pairs
