@@ -4,7 +4,7 @@
  */
 import type { LabelSet } from '../engine/engine.js';
 import type { Chunk } from '../recorder/chunk.js';
-import type { Frame } from '../recorder/frames.js';
+import { pseudoFrame, type Frame } from '../recorder/frames.js';
 
 /** Things by number, as one message brings them. */
 export interface NewThings<T> {
@@ -28,6 +28,9 @@ export interface SentChunk extends Omit<Chunk, 'frames' | 'labels'> {
 
 /** Stacks by the numbers of their frames, leaf first. */
 export type SentStacks = readonly Uint32Array[];
+
+/** Stands for a frame whose name has not come. */
+const UNKNOWN_FRAME = pseudoFrame('(unknown)');
 
 /** Past this many the numbers start anew, so that what is kept on the other side stays bounded. */
 const MAX_THINGS = 100_000;
@@ -70,7 +73,7 @@ class Things<T> {
 
   learn({ firstId, things }: NewThings<T>): void {
     if (firstId === 1 && things.length > 0) this.#things = [undefined];
-    for (const thing of things) this.#things.push(thing);
+    things.forEach((thing, index) => (this.#things[firstId + index] = thing));
   }
 
   get(id: number): T | undefined {
@@ -120,12 +123,12 @@ export class Receiver {
   chunk(sent: SentChunk): Chunk {
     return {
       ...sent,
-      frames: Array.from(sent.frames, (id) => this.#frames.get(id) as Frame),
+      frames: Array.from(sent.frames, (id) => this.#frames.get(id) ?? UNKNOWN_FRAME),
       labels: sent.labels && Array.from(sent.labels, (id) => this.#labels.get(id)),
     };
   }
 
   stacks(stacks: SentStacks): Frame[][] {
-    return stacks.map((ids) => Array.from(ids, (id) => this.#frames.get(id) as Frame));
+    return stacks.map((ids) => Array.from(ids, (id) => this.#frames.get(id) ?? UNKNOWN_FRAME));
   }
 }
