@@ -25,9 +25,6 @@ interface Stretch {
 /** Looks come every 10 ms: one that lies this close to a short stretch saw the turn it was in. */
 const NEAR_MS = 12;
 
-/** A route that was seen in this share of a stretch is whose it was, unless another was seen more. */
-const NAMED_SHARE = 0.25;
-
 /** Stretches that wait for the looks of their time; more than this are charged without them. */
 const MAX_WAITING = 10_000;
 
@@ -106,9 +103,7 @@ export class RunningRoutes {
     const told = this.#alwaysLabelled() ? seen.length > 0 : seen.some(({ owner }) => owner !== undefined);
     const shares = told ? seen : [{ owner: this.#byEvents(stretch), share: 1 }];
     for (const { owner, share } of shares) stretch.charge(owner, stretch.durationMs * share);
-    // What a callback does between the samples of its labels is its own all the same.
-    const named = shares.find(({ owner, share }) => owner !== undefined && share >= NAMED_SHARE);
-    stretch.conclude?.((named ?? shares[0])?.owner);
+    stretch.conclude?.(shares[0]?.owner);
   }
 
   #byEvents({ startMs, endMs }: Stretch): RouteOwner | undefined {
