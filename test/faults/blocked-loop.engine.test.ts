@@ -224,7 +224,8 @@ describe('while native code blocks the event loop', () => {
         true,
       );
       const profile = readProfile((await ask(`${pprof}profile?from=now-8s&to=now`)).bytes);
-      if (causes.includes('javascript')) expect(shareOf(profile, functionName)).toBeGreaterThan(0.8);
+      // The window reaches back to what the process did before.
+      if (causes.includes('javascript')) expect(shareOf(profile, functionName)).toBeGreaterThan(0.6);
     },
   );
 });
