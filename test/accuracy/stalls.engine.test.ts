@@ -34,9 +34,7 @@ interface Stalls {
 }
 
 /** All of them on the oldest Node, where least is known of what runs; fewer on the others. */
-const COUNT = Number(process.env['LOOPPROF_STALLS'] ?? (process.version.startsWith('v20.') ? 120 : 25));
-/** Meant to be 0.97, which most runs reach: why a stretch of some seconds now and then loses its labels is not understood yet. */
-const RIGHT_ROUTE_SHARE = 0.5;
+const COUNT = Number(process.env['LOOPPROF_STALLS'] ?? (process.version.startsWith('v20.') ? 60 : 25));
 const LONG_ONES = 5;
 const THRESHOLD_MS = 50;
 const ROUTES = ['report', 'orders', 'rules'];
@@ -169,16 +167,17 @@ describe(`${COUNT} stalls of 60 to 600 ms and ${LONG_ONES} of up to 3 s`, () => 
       0,
     );
     if (own.length > 0)
-      expect(rightMs / total(own.map(({ known: each }) => each))).toBeGreaterThanOrEqual(RIGHT_ROUTE_SHARE);
+      expect(rightMs / total(own.map(({ known: each }) => each))).toBeGreaterThanOrEqual(0.97);
 
-    // The lengths are right, within 5 ms where the machine did not interfere.
-    const errors = pairs
-      .filter(({ found }) => found.length === 1 && !held(found[0] as Stall))
-      .map(({ known: each, found }) => Math.abs((found[0] as Stall).durationMs - each.durationMs))
-      .sort((a, b) => a - b);
-    const within = errors.filter((ms) => ms <= 5).length;
-    if (errors.length > 0)
-      expect([within / errors.length >= 0.97, errors.slice(-5)]).toEqual([true, errors.slice(-5)]);
+    // The lengths are right, within 5 ms; where the machine ran others meanwhile, it may have done so around the end as well.
+    const off = pairs
+      .filter(({ found }) => found.length === 1)
+      .map(({ known: each, found }) => {
+        const { durationMs, runDelayMs } = found[0] as Stall;
+        return { offMs: Math.abs(durationMs - each.durationMs), allowedMs: (runDelayMs ?? 0) > 1 ? 12 : 5 };
+      });
+    const tooFar = off.filter(({ offMs, allowedMs }) => offMs > allowedMs);
+    if (tooFar.length > 0.03 * off.length) expect(tooFar).toEqual([]);
 
     // The samples are in the right function.
     let inFunction = 0;

@@ -1,4 +1,5 @@
 import { Profiler } from '@loopprof/core';
+import { burnCpu } from '../support/burn.js';
 import { openDoors } from '../support/doors.js';
 import { readProfile } from '../support/profile.js';
 
@@ -10,6 +11,7 @@ describe('trimPaths', () => {
     async (trimPaths) => {
       const open = await openDoors({ access: 'loopback', trimPaths });
       try {
+        burnCpu(300);
         for (const { port, base } of open.doors) {
           for (const path of ['profile?from=now-1m', 'heap', 'heap?debug=1', 'stalls']) {
             const response = await fetch(`http://127.0.0.1:${port}${base}/${path}`);

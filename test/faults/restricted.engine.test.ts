@@ -34,17 +34,21 @@ it.each([
 (MAJOR >= 24 ? describe : describe.skip)('under the permission model', () => {
   const base = ['--permission', '--allow-fs-read=*', ...(can('--allow-net') ? ['--allow-net'] : [])];
 
-  it('with --allow-addons and --allow-worker it serves all that it has', async () => {
+  it('with what it needs it serves all that it has', async () => {
     const inspector = can('--allow-inspector') ? ['--allow-inspector'] : [];
-    const told = await contract('core', [...base, '--allow-addons', '--allow-worker', ...inspector]);
+    const needed = ['--allow-addons', '--allow-worker', '--allow-fs-write=*', ...inspector];
+    const told = await contract('core', [...base, ...needed]);
     expect(statuses(told)).toEqual(ALL_WELL);
     expect(told.logged).toEqual([]);
   });
 
-  it('without --allow-worker it says that there is no sidecar', async () => {
+  it('without --allow-worker it says that there is no sidecar, without --allow-fs-write that nothing is written', async () => {
     const told = await contract('core', [...base, '--allow-addons']);
     expect(statuses(told)).toEqual(ALL_WELL);
-    expect(told.logged).toEqual([expect.stringMatching(/^warn: .*no sidecar: .*--allow-worker/)]);
+    expect(told.logged).toEqual([
+      expect.stringMatching(/^warn: .*no sidecar: .*--allow-worker/),
+      expect.stringMatching(/^error: .*`profileDir` .*--allow-fs-write/),
+    ]);
   });
 
   it('without --allow-addons it takes the inspector, or says which permission is missing', async () => {

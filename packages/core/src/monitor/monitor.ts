@@ -59,9 +59,11 @@ const MAX_BLOCKED = 100;
 
 /**
  * What came while the loop was blocked has all been taken up when so many turns bring no new request: a connection is accepted
- * in one, perhaps one in each, and read in the next.
+ * in one, perhaps one in each, and read in the next. Under steady traffic every turn may bring one; but a loop that has waited for
+ * events for that long had none left.
  */
 const QUIET_TURNS = 3;
+const QUIET_IDLE_MS = 1;
 const MAX_TURNS = 1000;
 
 const blockedChannel = channel('loopprof:blocked');
@@ -203,6 +205,7 @@ export class Monitor {
 
   /** Calls back when what had piled up has been taken up. */
   #afterArrivals(callback: () => void): void {
+    const { idleTime } = performance.nodeTiming;
     let begun = this.requests.begunCount;
     let quiet = 0;
     let turns = 0;
@@ -210,7 +213,8 @@ export class Monitor {
       quiet = this.requests.begunCount === begun ? quiet + 1 : 0;
       begun = this.requests.begunCount;
       turns += 1;
-      if (quiet >= QUIET_TURNS || turns >= MAX_TURNS) callback();
+      const hasWaited = performance.nodeTiming.idleTime - idleTime >= QUIET_IDLE_MS;
+      if (quiet >= QUIET_TURNS || hasWaited || turns >= MAX_TURNS) callback();
       else setImmediate(turn).unref();
     };
     setImmediate(turn).unref();

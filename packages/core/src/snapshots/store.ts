@@ -129,7 +129,7 @@ export class SnapshotStore {
     const { code = 'unknown' } = error as NodeJS.ErrnoException;
     const failure = new LoopprofError(
       'LOOPPROF_WRITE_FAILED',
-      `Nothing could be written to \`profileDir\` '${this.directory}': ${messageOf(error)}. Make room or mend the rights, or set another profileDir.`,
+      `Nothing could be written to \`profileDir\` '${this.directory}': ${messageOf(error).replace(/\.$/, '')}. Make room or mend the rights, or set another profileDir.`,
       { cause: error },
     );
     const level = this.#failure === code ? 'debug' : 'error';
