@@ -83,7 +83,10 @@ export class RunningRoutes {
   /** Takes looks, which are in the order of time and follow those before. */
   take(looks: readonly RouteLook[]): void {
     const keptMs = (looks.at(-1)?.timeMs ?? -Infinity) - KEPT_LOOKS_MS;
-    const since = this.#waiting.reduce((earliest, { startMs }) => Math.min(earliest, startMs - NEAR_MS), keptMs);
+    const since = this.#waiting.reduce(
+      (earliest, { startMs }) => Math.min(earliest, startMs - NEAR_MS),
+      keptMs,
+    );
     this.#looks = [...this.#looks.filter(({ timeMs }) => timeMs >= since), ...looks];
   }
 
