@@ -10,7 +10,7 @@ module.exports = {
   setupFiles: ['<rootDir>/test/support/own-folder/enter.cjs'],
   globalTeardown: '<rootDir>/test/support/own-folder/remove.cjs',
   modulePathIgnorePatterns: ['<rootDir>/\\.cache/'],
-  testTimeout: 60_000,
+  testTimeout: 120_000,
   // More processes than CI has cores: half of the time of these tests is waiting, and they have to hold on a busy machine.
   maxWorkers: 3,
 };

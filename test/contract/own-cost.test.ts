@@ -1,15 +1,19 @@
+import { join } from 'node:path';
 import { Profiler } from '@loopprof/core';
 import { burnCpu } from '../support/burn.js';
 import { openDoors } from '../support/doors.js';
 import { readProfile } from '../support/profile.js';
 
 describe('trimPaths', () => {
-  const folder = process.cwd();
+  const folder = join(__dirname, '../..');
+  const before = process.cwd();
+  beforeAll(() => process.chdir(folder));
+  afterAll(() => process.chdir(before));
 
   it.each([true, false])(
     '%p: whether profiles show where the program lies, at every door',
     async (trimPaths) => {
-      const open = await openDoors({ access: 'loopback', trimPaths });
+      const open = await openDoors({ access: 'loopback', trimPaths, profileDir: before });
       try {
         burnCpu(300);
         for (const { port, base } of open.doors) {

@@ -81,6 +81,22 @@ async function block(url: string): Promise<{ done: Promise<{ durationMs: number;
   return { done };
 }
 
+/** The stall of that route, and all others of it: a busy machine may have stalled what came after it as well. */
+async function stallsOf(pprof: string, route: string): Promise<[Stall, ...Stall[]]> {
+  // A process that has little of a core takes its time to tell.
+  for (let attempt = 0; ; attempt++) {
+    const { blocked, stalls } = jsonOf<{ blocked: null; stalls: Stall[] }>(await ask(`${pprof}stalls`));
+    const found = stalls.filter((stall) => stall.route === route).sort((a, b) => b.durationMs - a.durationMs);
+    if (found.length === 0 && attempt < 20) {
+      await sleep(100);
+      continue;
+    }
+    expect(blocked).toBeNull();
+    if (found.length === 0) expect(stalls).toContainEqual({ route });
+    return found as [Stall];
+  }
+}
+
 /** Share of the CPU, without the collector's and other threads', that has this function on its stack. */
 function shareOf(profile: ReadProfile, functionName: string): number {
   const own = profile.samples.filter(({ stack }) => !stack[0]?.name.startsWith('('));
@@ -129,9 +145,8 @@ describe('while JavaScript blocks the event loop', () => {
 
     const { durationMs } = await done;
     expect(await Promise.all(waiting)).toEqual(['quick', 'quick', 'quick']);
-    const after = jsonOf<{ blocked: null; stalls: Stall[] }>(await ask(`${pprof}stalls`));
-    expect(after.blocked).toBeNull();
-    const stall = after.stalls.find(({ route }) => route === `/${way}/:ms`) as Stall;
+    const ofRoute = await stallsOf(pprof, `/${way}/:ms`);
+    const [stall] = ofRoute;
     expect(stall).toMatchObject({ method: 'GET', waitingRequests: 3 });
     if (!machineHeldIt(stall)) expect(stall.cause).toBe(cause);
     expect(Math.abs(stall.durationMs - durationMs)).toBeLessThan(0.02 * durationMs);
@@ -140,10 +155,13 @@ describe('while JavaScript blocks the event loop', () => {
     const blockProfile = readProfile((await ask(`${pprof}block`)).bytes);
     const rows = blockProfile.samples.filter(({ labels }) => labels['route'] === `/${way}/:ms`);
     expect(blockProfile.sampleTypes).toEqual(['contentions/count', 'delay/nanoseconds']);
-    expect(rows.reduce((sum, { values }) => sum + (values[0] ?? 0), 0)).toBe(1);
+    expect(rows.reduce((sum, { values }) => sum + (values[0] ?? 0), 0)).toBe(ofRoute.length);
     const delayMs = rows.reduce((sum, { values }) => sum + (values[1] ?? 0), 0) / 1e6;
-    expect(Math.abs(delayMs - stall.durationMs)).toBeLessThan(0.01 * stall.durationMs + 1);
-    expect(new Set(rows.map(({ labels }) => labels['cause']))).toEqual(new Set([stall.cause]));
+    const stalledMs = ofRoute.reduce((sum, each) => sum + each.durationMs, 0);
+    expect(Math.abs(delayMs - stalledMs)).toBeLessThan(0.01 * stalledMs + 1);
+    expect(new Set(rows.map(({ labels }) => labels['cause']))).toEqual(
+      new Set(ofRoute.map((each) => each.cause)),
+    );
   });
 
   it('the first byte of the index comes within 250 ms, and again and again', async () => {
@@ -216,8 +234,7 @@ describe('while native code blocks the event loop', () => {
         expect(textOf(answer)).toContain('blocked in native code');
       }
 
-      const after = jsonOf<{ stalls: Stall[] }>(await ask(`${pprof}stalls`));
-      const stall = after.stalls.find(({ route }) => route === `/${way}/:ms`) as Stall;
+      const [stall] = await stallsOf(pprof, `/${way}/:ms`);
       if (!machineHeldIt(stall)) expect(causes).toContain(stall.cause);
       expect(Math.abs(stall.durationMs - durationMs)).toBeLessThan(0.02 * durationMs);
       expect(stall.stacks.some(({ frames }) => frames.some((frame) => frame.startsWith(functionName)))).toBe(

@@ -29,7 +29,7 @@ function start(file: string, { args = [], nodeArgs = [], env = {}, cwd }: RunOpt
 }
 
 /** No program may outlive the test that has given up on it (testTimeout in jest.config.js). */
-const LONGEST_RUN_MS = 55_000;
+const LONGEST_RUN_MS = 110_000;
 
 /** Runs a program to its own end; one that does not come to it is killed. */
 export async function runToEnd(file: string, options: RunOptions = {}): Promise<Exit> {

@@ -53,11 +53,16 @@ const SCENARIOS = {
   async 'cluster.fork'() {
     for (let n = 0; n < 2; n++) cluster.fork();
     let left = 2;
-    cluster.on('message', async (worker, port) => {
-      await new Promise((resolve) =>
-        get(`http://127.0.0.1:${port}/`, (response) => response.resume().once('end', resolve)),
-      );
-      worker.send('enough');
+    // They share a port, so none may end before all are asked.
+    const ports = [];
+    cluster.on('message', async (_worker, port) => {
+      if (ports.push(port) < 2) return;
+      for (const each of ports) {
+        await new Promise((resolve) =>
+          get(`http://127.0.0.1:${each}/`, (response) => response.resume().once('end', resolve)),
+        );
+      }
+      for (const worker of Object.values(cluster.workers)) worker.send('enough');
     });
     cluster.on('exit', (worker, code, signal) => {
       console.log(`worker ended with ${code} ${signal}`);
