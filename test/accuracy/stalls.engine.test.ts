@@ -34,7 +34,7 @@ interface Stalls {
 }
 
 /** All of them on the oldest Node, where least is known of what runs; fewer on the others. */
-const COUNT = Number(process.env['LOOPPROF_STALLS'] ?? (process.version.startsWith('v20.') ? 60 : 25));
+const COUNT = Number(process.env['LOOPPROF_STALLS'] ?? (process.version.startsWith('v20.') ? 120 : 25));
 const LONG_ONES = 5;
 const THRESHOLD_MS = 50;
 const ROUTES = ['report', 'orders', 'rules'];
