@@ -1,4 +1,5 @@
 // A debugger: attaches to argv[2] (ws://…), profiles, pauses and resumes, reads the heap, and goes. Prints what it saw, as JSON.
+const { WebSocket } = globalThis;
 const socket = new WebSocket(process.argv[2]);
 const waiting = new Map();
 const seen = new Set();

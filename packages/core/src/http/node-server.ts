@@ -168,10 +168,17 @@ async function bind(server: Server, httpAddr: string): Promise<Bound> {
   } catch (error) {
     throw new LoopprofError(
       'LOOPPROF_ADDRESS_UNAVAILABLE',
-      `The standalone server cannot listen on httpAddr '${httpAddr}': ${messageOf(error)}. Set another httpAddr, or enableHTTP: false.`,
+      `The standalone server cannot listen on httpAddr '${httpAddr}': ${messageOf(error)}. ${adviceFor(error)}`,
       { cause: error },
     );
   }
+}
+
+function adviceFor(error: unknown): string {
+  const advice = "Set another httpAddr ('localhost:0' takes a free port), or enableHTTP: false.";
+  return (error as NodeJS.ErrnoException).code === 'EADDRINUSE'
+    ? `Who answers there is another process, such as another worker of the same cluster. ${advice}`
+    : advice;
 }
 
 function listen(server: Server, { host, port }: { host: string | undefined; port: number }): Promise<void> {

@@ -77,6 +77,9 @@ const LISTEN_AGAIN_MS = 500;
 /** How long an exit may wait for the sidecar, which takes a millisecond or two unless it is stuck. */
 const PARK_WITHIN_MS = 200;
 
+/** Ten times what it takes in a busy process. A thread of Node's has the limit of the whole process otherwise. */
+const MAX_HEAP_MB = 256;
+
 const WORKER_FILE = join(__dirname, 'worker.js');
 
 interface Attached {
@@ -143,6 +146,7 @@ export class Sidecar {
       name: 'loopprof',
       execArgv: [],
       env: { ...process.env, NODE_OPTIONS: '' },
+      resourceLimits: { maxOldGenerationSizeMb: MAX_HEAP_MB },
       // Left unread. Otherwise Node opens the host's own as streams, and then they no longer wait when a pipe is full.
       stdout: true,
       stderr: true,

@@ -1,0 +1,127 @@
+/** A sidecar in trouble, or in places where there can be none: the app goes on as if nothing were, and one line says what is. */
+import { once } from 'node:events';
+import { createServer, type AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { PROGRAMS, runToEnd, startService, type Service } from '../support/child.js';
+import { readProfile } from '../support/profile.js';
+
+interface Logged {
+  logged: string[];
+  started: number;
+}
+
+let service: Service | undefined;
+afterEach(() => service?.stop());
+
+/** Asks until the answer is as wanted; a replacement takes its time. */
+async function until<T>(ask: () => Promise<T>, isWanted: (answer: T) => boolean): Promise<T> {
+  for (let attempt = 0; ; attempt++) {
+    const answer = await ask();
+    if (isWanted(answer) || attempt === 300) return answer;
+    await sleep(100);
+  }
+}
+
+const statusOf = (url: string): Promise<number> =>
+  fetch(url).then(
+    async (response) => {
+      await response.arrayBuffer();
+      return response.status;
+    },
+    () => 0,
+  );
+
+describe('a sidecar is replaced, and the app does not notice, when it', () => {
+  it.each([
+    ['is ended', 'terminate', /it ended with code 1/],
+    ['ends by itself', 'exit', /it ended with code 9/],
+    ['throws', 'throw', /out of luck in the sidecar/],
+    ['runs out of memory', 'fill', /memory/],
+    ['is stuck', 'spin', /it has not moved for 10 s/],
+  ])('%s', async (_what, how, reason) => {
+    service = await startService('sidecar-faults.cjs');
+    const [app = '', pprof = ''] = service.line.split(' ');
+    const told = async (): Promise<Logged> => (await (await fetch(`${app}/logged`)).json()) as Logged;
+    expect(await statusOf(pprof)).toBe(200);
+    await (await fetch(`${app}/sidecar/${how}`)).text();
+
+    const { logged } = await until(told, (each) => each.logged.length > 0);
+    expect(logged).toEqual([expect.stringMatching(/^warn: .*the sidecar is replaced in 0\.5 s: /)]);
+    expect(logged[0]).toMatch(reason);
+    expect(await (await fetch(app)).text()).toBe('the app');
+    expect((await until(told, ({ started }) => started === 2)).started).toBe(2);
+    // The replacement serves the same address, with what was sampled before.
+    expect(
+      await until(
+        () => statusOf(pprof),
+        (status) => status === 200,
+      ),
+    ).toBe(200);
+    const response = await fetch(`${pprof}profile?seconds=1`);
+    expect(response.status).toBe(200);
+    readProfile(new Uint8Array(await response.arrayBuffer()));
+    expect((await told()).logged).toHaveLength(1);
+
+    // The next one has to wait longer.
+    if (how === 'exit') {
+      await (await fetch(`${app}/sidecar/${how}`)).text();
+      const again = await until(told, (each) => each.logged.length > 1);
+      expect(again.logged[1]).toContain('is replaced in 1 s');
+    }
+
+    const exit = once(service.child, 'exit');
+    service.child.stdin?.write('end\n');
+    expect([await exit, service.stderr()]).toEqual([[0, null], '']);
+  });
+});
+
+describe('an address that is taken', () => {
+  it('by another worker of the cluster: one of them serves, the other says where to look, both apps live', async () => {
+    const holder = createServer().listen(0, '127.0.0.1');
+    await once(holder, 'listening');
+    const address = `localhost:${(holder.address() as AddressInfo).port}`;
+    holder.close();
+    await once(holder, 'close');
+    const { code, stdout, stderr } = await runToEnd('taken.cjs', { args: [address] });
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    const told = JSON.parse(stdout) as { logged: string[]; app: string; address: string | null }[];
+    expect(told.map(({ app }) => app)).toEqual(['the app', 'the app']);
+    expect(told.map((each) => each.address !== null).sort()).toEqual([false, true]);
+    const lines = told.flatMap(({ logged }) => logged);
+    expect(lines).toEqual([expect.stringMatching(/^error: .*httpAddr '.*': .*EADDRINUSE.*another worker/)]);
+  });
+});
+
+it('in a worker thread of the app there is no sidecar and no server, and it says so', async () => {
+  const { code, stdout, stderr } = await runToEnd('in-worker-thread.cjs');
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+  const { logged, statuses, address } = JSON.parse(stdout) as {
+    logged: string[];
+    statuses: Record<string, number>;
+    address: string | null;
+  };
+  expect(address).toBeNull();
+  expect(logged.join('\n')).toMatch(/worker thread/);
+  expect(statuses).toEqual({
+    '': 200,
+    'profile?seconds=1': 200,
+    heap: 200,
+    runtime: 200,
+    stalls: 200,
+    stack: 200,
+  });
+});
+
+it.each([
+  ['--require', { nodeArgs: ['--require', join(PROGRAMS, 'preloaded.cjs')] }],
+  ['--import', { nodeArgs: ['--import', join(PROGRAMS, 'preloaded.cjs')] }],
+  ['NODE_OPTIONS', { env: { NODE_OPTIONS: `--require ${join(PROGRAMS, 'preloaded.cjs')}` } }],
+])('what the app preloads by %s runs once', async (_way, options) => {
+  const { code, stdout, stderr } = await runToEnd('lives.cjs', {
+    ...options,
+    args: [JSON.stringify({ profiled: true, until: 'timer', ending: 'on its own' })],
+  });
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+  expect(stdout.match(/^preloaded in thread \d+$/gm)).toEqual(['preloaded in thread 0']);
+});

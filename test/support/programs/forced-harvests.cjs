@@ -1,0 +1,144 @@
+// Computes the same things over and over, while a thread forces harvests into whatever runs, at random moments: argv[2] of them.
+// Prints how many came in, how many results there were, and which differed from those computed in peace, as JSON.
+const { createHash } = require('node:crypto');
+const { dirname, join } = require('node:path');
+const { Worker } = require('node:worker_threads');
+
+const COUNT = Number(process.argv[2] ?? 5000);
+const core = dirname(require.resolve('@loopprof/core'));
+
+function numbers(seed, count) {
+  let state = seed;
+  return Array.from({ length: count }, () => (state = (Math.imul(state, 1664525) + 1013904223) >>> 0));
+}
+
+function* countdown(from) {
+  for (let n = from; n > 0; n--) {
+    const factor = yield n;
+    if (factor) n -= factor;
+  }
+}
+
+const COMPUTATIONS = {
+  json() {
+    const value = numbers(1, 3000).map((n) => ({ n, text: `é${n}`, list: [n % 7, { deep: [n] }] }));
+    return JSON.stringify(JSON.parse(JSON.stringify(value)));
+  },
+  sort: () =>
+    numbers(2, 20_000)
+      .sort((a, b) => (a % 1000) - (b % 1000) || a - b)
+      .join(),
+  regexp: () =>
+    numbers(3, 2000)
+      .join(' ')
+      .replace(/(\d)(\d+?)(?=\1| )/g, (_all, a, b) => `${b}${a}`),
+  async promises() {
+    const parts = await Promise.all(
+      numbers(4, 500).map(async (n) => {
+        await null;
+        const settled = await Promise.allSettled([Promise.reject(new Error(String(n))), n]);
+        return settled.map(({ reason, value }) => reason?.message ?? value).join();
+      }),
+    );
+    return parts.join();
+  },
+  generators() {
+    const seen = [];
+    for (const seed of numbers(5, 300)) {
+      const steps = countdown(60);
+      for (let step = steps.next(); !step.done; step = steps.next(seed % 3)) seen.push(step.value);
+    }
+    return seen.join();
+  },
+  proxies() {
+    const target = {};
+    const proxy = new Proxy(target, {
+      get: (object, key, receiver) => Reflect.get(object, key, receiver) ?? 0,
+      set: (object, key, value) => Reflect.set(object, key, value + 1),
+      has: (object, key) => key.length > 2 && key in object,
+    });
+    for (const n of numbers(6, 10_000)) proxy[`k${n % 257}`] += n % 11;
+    return JSON.stringify(Object.entries(target).filter(([key]) => key in proxy));
+  },
+  errors() {
+    const deep = (n) => {
+      if (n === 0) throw new RangeError('deep');
+      try {
+        return deep(n - 1);
+      } finally {
+        deep.left = (deep.left ?? 0) + n;
+      }
+    };
+    let caught = 0;
+    for (let n = 0; n < 200; n++) {
+      try {
+        deep(40);
+      } catch (error) {
+        caught += error.message.length;
+      }
+    }
+    return `${caught} ${deep.left}`;
+  },
+  collections() {
+    const map = new Map();
+    const weak = new WeakMap();
+    for (const n of numbers(7, 10_000)) {
+      const key = { n };
+      weak.set(key, n);
+      map.set(n % 997, [...(map.get(n % 997) ?? []).slice(-3), weak.get(key)]);
+    }
+    return createHash('sha256')
+      .update(String([...map]))
+      .digest('hex');
+  },
+};
+
+// Knocks as the sidecar does, as fast as it is let in.
+const KNOCKER = `
+  const { parentPort, workerData } = require('node:worker_threads');
+  const { knockOnMainThread } = require(workerData.door);
+  const turns = new Int32Array(workerData.turns);
+  async function knock() {
+    for (let n = 0; n < workerData.count; n++) {
+      await knockOnMainThread('globalThis.forcedHarvest()');
+      if (Atomics.load(turns, 0)) break;
+      await new Promise((resolve) => setTimeout(resolve, Math.random() * 2));
+    }
+    Atomics.store(turns, 0, 1);
+  }
+  knock();
+`;
+
+async function main() {
+  const { Profiler } = require('@loopprof/core');
+  const expected = new Map();
+  for (const [name, compute] of Object.entries(COMPUTATIONS)) expected.set(name, await compute());
+
+  const profiler = new Profiler({ httpAddr: 'localhost:0', hangThresholdMs: 600_000, labels: true });
+  await profiler.start();
+  const { session } = globalThis[Symbol.for('loopprof.thread.v1')].thread;
+  let harvests = 0;
+  globalThis.forcedHarvest = () => {
+    session.harvest();
+    harvests += 1;
+  };
+  const turns = new SharedArrayBuffer(4);
+  const done = new Int32Array(turns);
+  new Worker(KNOCKER, {
+    eval: true,
+    workerData: { door: join(core, 'engine', 'main-thread-door.js'), count: COUNT, turns },
+  });
+
+  let results = 0;
+  const differing = [];
+  while (!Atomics.load(done, 0)) {
+    for (const [name, compute] of Object.entries(COMPUTATIONS)) {
+      results += 1;
+      if ((await compute()) !== expected.get(name)) differing.push(name);
+    }
+    await new Promise(setImmediate);
+  }
+  await profiler.stop();
+  console.log(JSON.stringify({ harvests, results, differing }));
+}
+main();
