@@ -11,8 +11,9 @@ interface Logged {
   started: number;
 }
 
-let service: Service | undefined;
-afterEach(() => service?.stop());
+/** Those that a test has not come to stop. */
+const services: Service[] = [];
+afterAll(() => Promise.all(services.map((each) => each.stop())));
 
 /** Asks until the answer is as wanted; a replacement takes its time. */
 async function until<T>(ask: () => Promise<T>, isWanted: (answer: T) => boolean): Promise<T> {
@@ -33,14 +34,15 @@ const statusOf = (url: string): Promise<number> =>
   );
 
 describe('a sidecar is replaced, and the app does not notice, when it', () => {
-  it.each([
+  it.concurrent.each([
     ['is ended', 'terminate', /it ended with code 1/],
     ['ends by itself', 'exit', /it ended with code 9/],
     ['throws', 'throw', /out of luck in the sidecar/],
     ['runs out of memory', 'fill', /memory/],
     ['is stuck', 'spin', /it has not moved for 10 s/],
   ])('%s', async (_what, how, reason) => {
-    service = await startService('sidecar-faults.cjs');
+    const service = await startService('sidecar-faults.cjs');
+    services.push(service);
     const [app = '', pprof = ''] = service.line.split(' ');
     const told = async (): Promise<Logged> => (await (await fetch(`${app}/logged`)).json()) as Logged;
     expect(await statusOf(pprof)).toBe(200);

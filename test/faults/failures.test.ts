@@ -16,14 +16,14 @@ const FAILURES: Record<string, string[]> = {
 };
 
 describe.each(['sidecar', 'no sidecar'])('with %s', (sidecar) => {
-  it.each(Object.keys(FAILURES))('%s', async (failure) => {
+  it.concurrent.each(Object.keys(FAILURES))('%s', async (failure) => {
     const service = await startService('failing.cjs', { args: [failure, sidecar] });
     try {
       const [mounted, standalone] = service.line.split(' ') as [string, string];
       // The harvests that succeed have to be over.
       if (failure === 'a harvest fails') await sleep(4000);
       for (const base of [`${mounted}/debug/pprof/`, standalone]) {
-        for (const path of [...CPU, ...HEAP, 'runtime', 'requests', 'gc', '']) {
+        const asked = [...CPU, ...HEAP, 'runtime', 'requests', 'gc', ''].map(async (path) => {
           const response = await fetch(base + path);
           const text = await response.text();
           const expected = FAILURES[failure]?.includes(path) ? 503 : 200;
@@ -33,7 +33,8 @@ describe.each(['sidecar', 'no sidecar'])('with %s', (sidecar) => {
             expected,
             expected === 503 ? expect.stringMatching(/out of luck|null/) : '',
           ]);
-        }
+        });
+        await Promise.all(asked);
       }
       expect(await (await fetch(mounted)).text()).toBe('the app');
       const logged = (await (await fetch(`${mounted}/logged`)).json()) as string[];
