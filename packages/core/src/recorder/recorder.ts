@@ -28,7 +28,7 @@ export interface RecorderOptions {
  * A harvest costs by the size of the call tree it collects, so the distance between harvests follows their cost: the pause
  * stays small in a large busy program, and an idle one is left alone.
  */
-const HARVEST_MIN_MS = 1000;
+const HARVEST_MIN_MS = 500;
 const HARVEST_MAX_MS = 5000;
 const HARVEST_COST_HIGH_MS = 2.5;
 const HARVEST_COST_LOW_MS = 1;
