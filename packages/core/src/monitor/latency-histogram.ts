@@ -16,6 +16,8 @@ const STEPS = 32;
 /** Up to 2^36 µs, 19 hours; a longer request counts as that long. */
 const POWERS = 36;
 
+const POWERS_OF_TWO = Array.from({ length: POWERS + 1 }, (_, power) => 2 ** power);
+
 export interface LatencySummary {
   readonly count: number;
   readonly sumMs: number;
@@ -44,8 +46,10 @@ export class LatencyHistogram {
       bucket += 1;
     this.#buckets[bucket]! += 1;
     const micros = Math.max(1, durationMs * 1000);
-    const power = Math.min(POWERS, Math.floor(Math.log2(micros)));
-    const step = Math.min(STEPS - 1, Math.floor((micros / 2 ** power - 1) * STEPS));
+    // The logarithm is for requests of more than half an hour.
+    const power =
+      micros < 2 ** 31 ? 31 - Math.clz32(micros) : Math.min(POWERS, Math.floor(Math.log2(micros)));
+    const step = Math.min(STEPS - 1, Math.floor((micros / (POWERS_OF_TWO[power] as number) - 1) * STEPS));
     const steps = (this.#powers[power] ??= new Uint32Array(STEPS));
     steps[step]! += 1;
   }
