@@ -70,6 +70,12 @@ interface HeapProfilerBindings {
  */
 const BUFFERED_MILLIS = 60_000;
 
+/**
+ * The addon asks for the callback's id in its signal handler. Before Node 24 that may allocate a handle there, and with it wait for
+ * ever for the allocator that the signal has interrupted; from 24 on the addon looks first whether there is room.
+ */
+const ASYNC_IDS_ARE_SAFE = Number(process.versions.node.split('.')[0]) >= 24;
+
 /** Shorter windows can hold no hit at all, which the stuck-profiler check takes for a defect. */
 const SHORTEST_TELLING_WINDOW_INTERVALS = 50;
 
@@ -107,7 +113,7 @@ class DatadogCpuSampler implements CpuSampler {
       withContexts: true,
       workaroundV8Bug: false,
       collectCpuTime: true,
-      collectAsyncId: true,
+      collectAsyncId: ASYNC_IDS_ARE_SAFE,
       useCPED,
       CPEDKey: store,
       isMainThread,
