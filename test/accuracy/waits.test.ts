@@ -67,7 +67,8 @@ describe('where code waits for something that others hold', () => {
     }
     // The last ones may have been handed over when the first was done, but the loop had not looked yet.
     expect(totalOf(profile, CONTENTIONS)).toBeGreaterThan(32 - 2 * THREADS);
-    expect(totalOf(profile, CONTENTIONS)).toBeLessThanOrEqual(32 - THREADS);
+    // The first ones find a free thread, unless something else of the process (a gzip, a file) has one at that moment.
+    expect(totalOf(profile, CONTENTIONS)).toBeLessThanOrEqual(32);
   });
 
   it('shows nothing for a pool that has threads to spare', async () => {
