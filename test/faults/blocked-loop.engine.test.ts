@@ -71,13 +71,21 @@ async function start(config: object = {}): Promise<{ pprof: string; app: string 
 }
 
 /** Blocks the loop by that route, and gives a moment in which it is certainly blocked. */
-async function block(url: string): Promise<{ done: Promise<{ durationMs: number; doneAtMs: number }> }> {
+async function block(
+  url: string,
+  pprof: string,
+): Promise<{ done: Promise<{ durationMs: number; doneAtMs: number }> }> {
   const done = fetch(url).then(async (response) => {
     const { durationMs } = (await response.json()) as { durationMs: number };
     return { durationMs, doneAtMs: performance.now() };
   });
   done.catch(() => {});
   await sleep(400);
+  // A busy machine may not have come to it yet.
+  for (let attempt = 0; attempt < 10; attempt++) {
+    if (jsonOf<{ blocked: Blocked | null }>(await ask(`${pprof}runtime`)).blocked) break;
+    await sleep(50);
+  }
   return { done };
 }
 
@@ -112,7 +120,7 @@ describe('while JavaScript blocks the event loop', () => {
     ['Atomics.wait', 'atomics', 'waitForNobody', 'sync-io'],
   ])('%s: everything answers, and the stall is known afterwards', async (_what, way, functionName, cause) => {
     const { pprof, app } = await start({ labels: true });
-    const { done } = await block(`${app}/${way}/${SPIN_MS}`);
+    const { done } = await block(`${app}/${way}/${SPIN_MS}`, pprof);
     const waiting = Array.from({ length: 3 }, () => fetch(`${app}/quick`).then((each) => each.text()));
     const paths = ['', 'profile?seconds=1', 'block', 'stalls', 'stack', 'heap', 'runtime'];
     const answers = await Promise.all(paths.map((path) => ask(pprof + path)));
@@ -166,7 +174,7 @@ describe('while JavaScript blocks the event loop', () => {
 
   it('the first byte of the index comes within 250 ms, and again and again', async () => {
     const { pprof, app } = await start();
-    const { done } = await block(`${app}/spin/${SPIN_MS}`);
+    const { done } = await block(`${app}/spin/${SPIN_MS}`, pprof);
     const times: number[] = [];
     for (let n = 0; n < 8; n++) times.push((await ask(pprof)).firstByteMs);
     // On a busy machine one may have waited for a core; most never do.
@@ -177,7 +185,7 @@ describe('while JavaScript blocks the event loop', () => {
   it('the route is known without a label: the one that was reached last', async () => {
     const profileDir = mkdtempSync(join(tmpdir(), 'loopprof-hang-'));
     const { pprof, app } = await start({ hangThresholdMs: 500, profileDir });
-    const { done } = await block(`${app}/spin/4000`);
+    const { done } = await block(`${app}/spin/4000`, pprof);
     await sleep(1200);
     const { blocked } = jsonOf<{ blocked: Blocked }>(await ask(`${pprof}runtime`));
     expect(blocked).toMatchObject({ kind: 'javascript', route: '/spin/:ms' });
@@ -213,7 +221,7 @@ describe('while native code blocks the event loop', () => {
     '%s: what can be said is said, and the stall is known in full afterwards',
     async (_what, way, functionName, causes) => {
       const { pprof, app } = await start();
-      const { done } = await block(`${app}/${way}/4000`);
+      const { done } = await block(`${app}/${way}/4000`, pprof);
       const [index, stalls, runtime] = await Promise.all(
         ['', 'stalls', 'runtime'].map((path) => ask(pprof + path)),
       );

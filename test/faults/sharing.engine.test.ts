@@ -136,7 +136,10 @@ describe('test files under Jest, each a realm of its own', () => {
     writeFileSync(join(room, 'package.json'), '{"name":"a-users-project","private":true}');
     // With 'on', as little as Jest can leave is left of a realm when its test file is done.
     const environment = "testEnvironment: 'node', testEnvironmentOptions: { globalsCleanup: 'on' }";
-    writeFileSync(join(room, 'jest.config.js'), `module.exports = { ${environment}, transform: {} };`);
+    writeFileSync(
+      join(room, 'jest.config.js'),
+      `module.exports = { ${environment}, transform: {}, testTimeout: 60_000 };`,
+    );
     // The recorder has timers of its own, whatever a test does to setTimeout in its realm.
     const realOnes = [
       'Date',
@@ -165,7 +168,7 @@ describe('test files under Jest, each a realm of its own', () => {
       cwd: room,
     });
     expect(stderr).not.toMatch(/another profiler is already active|did not exit|open handle/);
-    expect(code).toBe(0);
+    expect([code, code === 0 || stderr]).toEqual([0, true]);
     expect(JSON.parse(readFileSync(report, 'utf8'))).toMatchObject({ numPassedTests: 3, numFailedTests: 0 });
   });
 });
