@@ -1,5 +1,5 @@
 /** What a program gets that holds a Profiler: files at stop(), snapshots by hand and by request. */
-import { existsSync, mkdirSync, readdirSync, rmSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { getProfiler, Profiler, type Manifest, type ProfilerConfig, type Snapshot } from '@loopprof/core';
@@ -112,10 +112,15 @@ describe('stop()', () => {
   });
 
   it('of the profiler that adapters share writes files only when profileDir is given', async () => {
-    rmSync('profiles', { recursive: true, force: true });
-    const without = getProfiler({});
-    await without.stop();
-    expect(existsSync('profiles/mem.prof')).toBe(false);
+    // Other tests write to the default folder below the one that they all start in.
+    const startedIn = process.cwd();
+    process.chdir(newFolder());
+    try {
+      await getProfiler({}).stop();
+      expect(existsSync('profiles')).toBe(false);
+    } finally {
+      process.chdir(startedIn);
+    }
 
     const profileDir = newFolder();
     await getProfiler({ profileDir }).stop();
