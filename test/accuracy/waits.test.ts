@@ -57,6 +57,8 @@ describe('where code waits for something that others hold', () => {
     await start();
     const captured = fetchProfile(`${service.url}/mutex?seconds=7`);
     await sleep(BEGUN_MS);
+    // On a busy machine the pool looks taken when the watch begins, until a piece comes back that seemed to wait.
+    await tell('idle 1');
     const pieces = await tell('queue 32');
     const profile = ofResource(await captured, 'thread-pool');
     const reference = referenceQueueMs(pieces);
@@ -65,10 +67,11 @@ describe('where code waits for something that others hold', () => {
       const ratio = measuredMs / (reference.get(site) as number);
       expect([site, Math.abs(ratio - 1) < 0.1 || ratio]).toEqual([site, true]);
     }
+    const waits =
+      cumulativeOf(profile, 'shortWork', CONTENTIONS) + cumulativeOf(profile, 'longWork', CONTENTIONS);
     // The last ones may have been handed over when the first was done, but the loop had not looked yet.
-    expect(totalOf(profile, CONTENTIONS)).toBeGreaterThan(32 - 2 * THREADS);
-    // The first ones find a free thread, unless something else of the process (a gzip, a file) has one at that moment.
-    expect(totalOf(profile, CONTENTIONS)).toBeLessThanOrEqual(32);
+    expect(waits).toBeGreaterThan(32 - 2 * THREADS);
+    expect(waits).toBeLessThanOrEqual(32 - THREADS);
   });
 
   it('shows nothing for a pool that has threads to spare', async () => {
