@@ -1,4 +1,8 @@
 /** With a debugger attached, and with nothing but the inspector to look into a blocked loop. */
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fetchProfile } from '../support/fetch.js';
 import { runToEnd, startService } from '../support/child.js';
 import { cumulativeOf } from '../support/profile.js';
@@ -32,6 +36,30 @@ describe.each(['datadog', 'inspector'])('with the engine %s', (engine) => {
   });
 });
 
+it('a breakpoint is not a hang, what spins under a debugger is one', async () => {
+  const profileDir = mkdtempSync(join(tmpdir(), 'loopprof-breakpoint-'));
+  const service = await startService('spinning.cjs', {
+    nodeArgs: ['--inspect=127.0.0.1:0'],
+    env: { HANG_THRESHOLD_MS: '1000', PROFILE_DIR: profileDir },
+  });
+  const hangs = (): number => service.stderr().split('"loopprof.hang"').length - 1;
+  try {
+    const url = /ws:\/\/\S+/.exec(service.stderr())?.[0] as string;
+    const { stdout } = await runToEnd('debugger.mjs', {
+      args: [url, '3000'],
+      nodeArgs: hasWebSocket ? [] : ['--experimental-websocket'],
+    });
+    expect(JSON.parse(stdout)).toMatchObject({ paused: true, evaluated: 42 });
+    expect({ hangs: hangs(), files: readdirSync(profileDir) }).toEqual({ hangs: 0, files: [] });
+    service.child.stdin?.write('spin\n');
+    for (let waited = 0; hangs() === 0 && waited < 8000; waited += 100) await sleep(100);
+    expect(hangs()).toBe(1);
+  } finally {
+    await service.stop();
+    rmSync(profileDir, { recursive: true });
+  }
+});
+
 it('the inspector engine answers while the event loop is blocked', async () => {
   const service = await startService('spinning.cjs', { env: { ENGINE: 'inspector' } });
   try {
@@ -39,7 +67,7 @@ it('the inspector engine answers while the event loop is blocked', async () => {
     service.child.stdout?.on('data', (chunk) => (spun ||= String(chunk).includes('spun')));
     service.child.stdin?.write('spin\n');
     // The window lies in the spin; whoever gets it before the end has been answered from inside.
-    await new Promise((resolve) => setTimeout(resolve, 1500));
+    await sleep(1500);
     const profile = await fetchProfile(`${service.url}/profile?from=now-1s`);
     expect(cumulativeOf(profile, 'spin', CPU) / 1e6).toBeGreaterThan(500);
     expect(spun).toBe(false);

@@ -1,4 +1,4 @@
-// A debugger: attaches to argv[2] (ws://…), profiles, pauses and resumes, reads the heap, and goes. Prints what it saw, as JSON.
+// A debugger: attaches to argv[2] (ws://…), profiles, pauses for argv[3] ms, resumes, evaluates, and goes. Prints what it saw, as JSON.
 const { WebSocket } = globalThis;
 const socket = new WebSocket(process.argv[2]);
 const waiting = new Map();
@@ -27,7 +27,7 @@ await sleep(1200);
 const { profile } = await post('Profiler.stop');
 await post('Debugger.pause');
 for (let waited = 0; !seen.has('Debugger.paused') && waited < 5000; waited += 20) await sleep(20);
-await sleep(300);
+await sleep(Number(process.argv[3] ?? 300));
 await post('Debugger.resume');
 const evaluated = await post('Runtime.evaluate', { expression: '6 * 7' });
 socket.close();

@@ -10,7 +10,8 @@ function spin(durationMs) {
 const profiler = new Profiler({
   httpAddr: 'localhost:0',
   engine: process.env.ENGINE,
-  hangThresholdMs: 60_000,
+  hangThresholdMs: Number(process.env.HANG_THRESHOLD_MS ?? 60_000),
+  profileDir: process.env.PROFILE_DIR,
 });
 profiler.start().then(() => {
   console.log(profiler.address);

@@ -1,5 +1,6 @@
 // An Express app in which known routes stall in known functions, as long as they are told. Prints the standalone URL, then its
 // own; /known gives all stalls as they really were. First argument: a configuration as JSON.
+const { readFileSync } = require('node:fs');
 const express = require('express');
 const { Profiler } = require('@loopprof/core');
 const { profilingMiddleware } = require('@loopprof/express');
@@ -23,12 +24,24 @@ function checkRules(ms) {
   return work(ms) + 3;
 }
 
-/** Runs it, and remembers how long it really took. */
+/** How long this thread has been ready to run while the machine ran others. */
+function runDelayMs() {
+  return Number(readFileSync('/proc/thread-self/schedstat', 'latin1').split(' ')[1]) / 1e6;
+}
+
+/** Runs it, and remembers how long it really took, and what of that the machine ran others. */
 function note(req, run) {
+  const delayBeforeMs = runDelayMs();
   const startedMs = performance.timeOrigin + performance.now();
   run(Number(req.params.ms));
   const durationMs = performance.timeOrigin + performance.now() - startedMs;
-  known.push({ route: req.route.path, functionName: run.name, startedMs, durationMs });
+  known.push({
+    route: req.route.path,
+    functionName: run.name,
+    startedMs,
+    durationMs,
+    runDelayMs: runDelayMs() - delayBeforeMs,
+  });
 }
 
 profiler.start().then(() => {
