@@ -7,6 +7,9 @@ const BEAT_MS = 20;
 /** A beat that is late by more than this found the loop blocked; less is the timers' and the scheduler's own imprecision. */
 const LATE_MS = 10;
 
+/** What a loop is idle between two marks is read no more often than this. */
+const IDLE_READ_EVERY_MS = 0.5;
+
 /** Readings of the utilisation are kept this far apart, and this many of them. */
 const READING_EVERY_MS = 1000;
 const READINGS = 11;
@@ -61,6 +64,8 @@ export class EventLoopMonitor {
   #readingAtMs = 0;
   #times: ThreadTimes | undefined;
   #markedAtMs = 0;
+  #idleAtMarkMs = 0;
+  #idleReadAtMs = 0;
   #longestMs = 0;
   #longestEndMs = 0;
 
@@ -69,8 +74,8 @@ export class EventLoopMonitor {
   }
 
   start(): void {
-    this.#beatAtMs = this.#readingAtMs = this.#markedAtMs = performance.now();
-    this.#idleMs = performance.nodeTiming.idleTime;
+    this.#beatAtMs = this.#readingAtMs = this.#markedAtMs = this.#idleReadAtMs = performance.now();
+    this.#idleMs = this.#idleAtMarkMs = performance.nodeTiming.idleTime;
     this.#times = this.#options.threadTimes?.();
     this.#readings = [this.#reading()];
     this.#timer = setInterval(() => this.#beat(), BEAT_MS);
@@ -112,10 +117,16 @@ export class EventLoopMonitor {
 
   /** A callback of its own has begun or is about to end: time before and after this moment was not one callback's. */
   mark(nowMs: number): void {
-    const silentMs = nowMs - this.#markedAtMs;
-    if (silentMs > this.#longestMs) {
-      this.#longestMs = silentMs;
-      this.#longestEndMs = nowMs;
+    // A busy loop marks often; how long it has been idle is not worth reading each time.
+    if (nowMs - this.#idleReadAtMs > IDLE_READ_EVERY_MS) {
+      const idleMs = performance.nodeTiming.idleTime;
+      const silentMs = busyWithin(nowMs - this.#markedAtMs, idleMs - this.#idleAtMarkMs);
+      if (silentMs > this.#longestMs) {
+        this.#longestMs = silentMs;
+        this.#longestEndMs = nowMs;
+      }
+      this.#idleAtMarkMs = idleMs;
+      this.#idleReadAtMs = nowMs;
     }
     this.#markedAtMs = nowMs;
   }
@@ -134,12 +145,10 @@ export class EventLoopMonitor {
     this.#delay.record(lateMs);
     if (lateMs > LATE_MS && busyMs > LATE_MS) {
       this.blocked.add(nowMs - busyMs, nowMs);
-      // The loop waits before the callback that blocks it, never after: the beat is overdue then.
-      const busyUntilEndMs = busyMs - (nowMs - this.#longestEndMs);
       this.#options.onBlocked({
         startMs: nowMs - busyMs,
         endMs: nowMs,
-        longestStartMs: this.#longestEndMs - Math.max(0, Math.min(this.#longestMs, busyUntilEndMs)),
+        longestStartMs: this.#longestEndMs - Math.min(this.#longestMs, busyMs),
         longestEndMs: this.#longestEndMs,
         given: difference(this.#times, before),
       });
@@ -160,7 +169,7 @@ export class EventLoopMonitor {
 }
 
 /**
- * What of the time between two beats the loop was not waiting for events. It never has a reason to wait past the next beat: what
+ * What of the time between two beats, or two marks, the loop was not waiting for events. It never has a reason to wait past the next beat: what
  * is more than that, it was not let run.
  */
 function busyWithin(gapMs: number, idleMs: number): number {
