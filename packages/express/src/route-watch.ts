@@ -22,7 +22,7 @@ interface Watched {
 export function watchRoutes(req: Request): void {
   const prototype = Object.getPrototypeOf(req) as object;
   // Express gives every app's requests a prototype of their own; nobody else's is touched.
-  if (!Object.hasOwn(prototype, 'app') || WATCH in prototype || 'route' in prototype) return;
+  if (WATCH in prototype || 'route' in prototype || !Object.hasOwn(prototype, 'app')) return;
   Object.defineProperty(prototype, WATCH, { value: true });
   Object.defineProperty(prototype, 'route', {
     configurable: true,

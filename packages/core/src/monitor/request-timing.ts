@@ -46,6 +46,8 @@ export interface TrackedRequest {
   req: IncomingMessage | undefined;
   readonly routeAtEnd: RouteAtEnd | undefined;
   readonly writeHead: WriteHead;
+  /** Where it is among those in flight; -1: it is not. */
+  inFlightIndex: number;
   /** Its number among those that have ended; -1 before. */
   endedNumber: number;
   /** Numbers of the signs of work on it; -1: none. */

@@ -6,6 +6,7 @@ import { channel } from 'node:diagnostics_channel';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { EndedRequests } from './ended-requests.js';
 import type { EventLoopMonitor } from './event-loop.js';
+import { InFlightRequests } from './in-flight-requests.js';
 import type { Intervals } from './intervals.js';
 import {
   trackedRequest,
@@ -82,7 +83,7 @@ interface RequestMonitorOptions {
 export class RequestMonitor implements RequestWatcher {
   readonly options: Readonly<RequestMonitorOptions>;
   readonly #series: SeriesTable;
-  readonly #inFlight = new Set<TrackedRequest>();
+  readonly #inFlight = new InFlightRequests();
   readonly #startedAtMs = performance.now();
   readonly #listeners = new Map<(timing: RequestTiming) => void, number>();
   readonly #ended: EndedRequests;
@@ -134,6 +135,7 @@ export class RequestMonitor implements RequestWatcher {
       req,
       routeAtEnd,
       writeHead: writeHeadOf(res),
+      inFlightIndex: -1,
       endedNumber: -1,
       beginSign: labels.always ? -1 : running.note(timing.startedAtMs, timing),
       headSign: -1,
@@ -161,6 +163,8 @@ export class RequestMonitor implements RequestWatcher {
 
   /** Counts a request whose response is over. */
   end(tracked: TrackedRequest, res: ServerResponse): void {
+    // Of `finish` and `close` the first counts.
+    if (tracked.inFlightIndex < 0) return;
     const aborted = !res.writableFinished && (res.headersSent || !isUpgraded(tracked.req));
     this.#count(tracked, { statusCode: res.headersSent ? res.statusCode : undefined, aborted });
   }
@@ -223,7 +227,7 @@ export class RequestMonitor implements RequestWatcher {
     this.#watching.push(ended);
     return () => {
       this.#watching = this.#watching.filter((each) => each !== ended);
-      const present = [...Array.from(this.#inFlight, ({ timing }) => timing), ...ended];
+      const present = [...this.#inFlight.oldestFirst().map(({ timing }) => timing), ...ended];
       // One of the owner's is the one that blocked.
       return (owner) => present.length - (owner && present.some(isOf(owner)) ? 1 : 0);
     };
@@ -241,7 +245,7 @@ export class RequestMonitor implements RequestWatcher {
   #sweep(): void {
     this.#beats += 1;
     if (this.#beats % BEATS_PER_SWEEP !== 0) return;
-    for (const tracked of this.#inFlight) {
+    for (const tracked of this.#inFlight.oldestFirst()) {
       const { req } = tracked;
       if (req?.socket.destroyed) this.#count(tracked, { statusCode: undefined, aborted: !isUpgraded(req) });
     }
@@ -299,7 +303,7 @@ export class RequestMonitor implements RequestWatcher {
 
   /** Requests whose response is not over, oldest first. Times are monotonic. */
   *inFlight(): Generator<{ readonly route: string; readonly startedAtMs: number }, void> {
-    for (const { timing } of this.#inFlight) {
+    for (const { timing } of this.#inFlight.oldestFirst()) {
       const { route = UNROUTED, startedAtMs } = timing;
       yield { route, startedAtMs };
     }
@@ -307,12 +311,12 @@ export class RequestMonitor implements RequestWatcher {
 
   report(): RequestsReport {
     const nowMs = performance.now();
-    const inFlight: InFlightRequest[] = [];
-    for (const { timing } of this.#inFlight) {
-      if (inFlight.length === MAX_LISTED_IN_FLIGHT) break;
-      const { method, route, startedAtMs } = timing;
-      inFlight.push({ method, route: route ?? UNROUTED, ageMs: nowMs - startedAtMs });
-    }
+    const oldest = this.#inFlight.oldestFirst().slice(0, MAX_LISTED_IN_FLIGHT);
+    const inFlight = oldest.map(({ timing: { method, route, startedAtMs } }) => ({
+      method,
+      route: route ?? UNROUTED,
+      ageMs: nowMs - startedAtMs,
+    }));
     return {
       forMs: nowMs - this.#startedAtMs,
       series: this.#series.report(),
