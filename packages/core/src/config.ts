@@ -46,6 +46,16 @@ export interface SnapshotLimits {
   maxAgeMs: number;
 }
 
+/** What shows more of the process than names of functions and files, and is served only when it is named. */
+export interface Sensitive {
+  /** `/cmdline`: the command line, without the values of arguments that look like secrets. */
+  readonly cmdline?: boolean;
+  /** `/trace`: when which route was requested, and what ran. */
+  readonly trace?: boolean;
+}
+
+export type SensitiveField = keyof Sensitive;
+
 /** ProfilerConfig says what is recorded, for how long it is kept, and who may read it. */
 export interface ProfilerConfig {
   /**
@@ -140,6 +150,18 @@ export interface ProfilerConfig {
    */
   leakAgeMs: number;
   /**
+   * Count all allocations from the start on, live or not, as Go does: `alloc_objects` and `alloc_space` of `/allocs` and `/heap`.
+   * Node 26 and later; what is live is then counted anew after every 100 000 samples. Off: it is counted from the start.
+   * @default true
+   */
+  allocTotals: boolean;
+  /**
+   * Let `/allocs?seconds=N` use V8's one heap sampler to count all allocations of the window, where they are not counted all
+   * the time. What is live is counted anew after each window.
+   * @default false
+   */
+  allocWindows: boolean;
+  /**
    * What does the sampling: `datadog` (thread CPU, labels) or `inspector` (neither, and no addon). `auto` takes `datadog` where it
    * loads and no other profiler is in this process.
    * @default 'auto'
@@ -203,6 +225,11 @@ export interface ProfilerConfig {
    * @default 1_000
    */
   hangThresholdMs: number;
+  /**
+   * What is served only when it is named here.
+   * @default { cmdline: false, trace: false }
+   */
+  sensitive: Sensitive;
 }
 
 /** A configuration with every field, and what was written out by the user, which some defaults depend on. */
@@ -238,6 +265,8 @@ export function defaultProfilerConfig(): ProfilerConfig {
     mutexProfileFraction: 1,
     asyncSampleRate: 0,
     leakAgeMs: 60_000,
+    allocTotals: true,
+    allocWindows: false,
     engine: 'auto',
     labels: 'auto',
     access: 'loopback',
@@ -250,6 +279,7 @@ export function defaultProfilerConfig(): ProfilerConfig {
     sidecar: true,
     stallThresholdMs: 50,
     hangThresholdMs: 1000,
+    sensitive: { cmdline: false, trace: false },
   };
 }
 
@@ -333,6 +363,19 @@ const ADDRESS: Rule = {
     typeof value === 'string' && (parseAddress(value) !== undefined || socketPath(value) !== undefined),
 };
 
+const SENSITIVE_FIELDS: readonly SensitiveField[] = ['cmdline', 'trace'];
+
+const SENSITIVE: Rule = {
+  text: `an object with ${SENSITIVE_FIELDS.join(', ')}, each true or false`,
+  meets: (value) =>
+    typeof value === 'object' &&
+    value !== null &&
+    !Array.isArray(value) &&
+    Object.entries(value).every(
+      ([field, on]) => SENSITIVE_FIELDS.includes(field as SensitiveField) && typeof on === 'boolean',
+    ),
+};
+
 const RULES: Record<keyof ProfilerConfig, Rule> = {
   enableCPU: BOOLEAN,
   enableMemory: BOOLEAN,
@@ -352,6 +395,8 @@ const RULES: Record<keyof ProfilerConfig, Rule> = {
   mutexProfileFraction: integer(0, 1_000_000),
   asyncSampleRate: integer(0, 1_000_000),
   leakAgeMs: integer(1000, 86_400_000),
+  allocTotals: BOOLEAN,
+  allocWindows: BOOLEAN,
   engine: oneOf(ENGINE_NAMES),
   labels: LABELS,
   access: ACCESS,
@@ -364,6 +409,7 @@ const RULES: Record<keyof ProfilerConfig, Rule> = {
   sidecar: BOOLEAN,
   stallThresholdMs: integer(20, 3_600_000),
   hangThresholdMs: integer(100, 3_600_000),
+  sensitive: SENSITIVE,
 };
 
 /**

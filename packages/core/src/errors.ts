@@ -15,6 +15,7 @@ export type LoopprofErrorCode =
   | 'LOOPPROF_ABORTED'
   | 'LOOPPROF_LOOP_BLOCKED'
   | 'LOOPPROF_WRITE_FAILED'
+  | 'LOOPPROF_NOT_SUPPORTED'
   | 'LOOPPROF_INTERNAL';
 
 const STATUS: Record<LoopprofErrorCode, number> = {
@@ -33,6 +34,7 @@ const STATUS: Record<LoopprofErrorCode, number> = {
   LOOPPROF_ABORTED: 499,
   LOOPPROF_LOOP_BLOCKED: 503,
   LOOPPROF_WRITE_FAILED: 503,
+  LOOPPROF_NOT_SUPPORTED: 501,
   LOOPPROF_INTERNAL: 500,
 };
 

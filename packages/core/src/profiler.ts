@@ -88,6 +88,7 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
     // Whoever asks here has found the event loop turning.
     stack: () => undefined,
     blocked: () => null,
+    labels: () => this.#thread().session.labels,
     monitor: () => this.#thread().monitor,
     settledMonitor: () => this.#settledMonitor(),
     operations: () => this.#thread().session.operations,
@@ -106,6 +107,7 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
       profile.offThread ? { ...profile, capture: (request) => this.#capture(profile, request) } : profile,
     ),
     this.#local.documents,
+    this.#local.facts,
   );
   readonly #budget = new CaptureBudget();
   #config: ResolvedConfig | undefined;
@@ -462,6 +464,8 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
       engine: config.engine,
       cpuSampleIntervalMicros: config.cpuSampleIntervalMicros,
       memorySampleBytes: config.memorySampleBytes,
+      allocTotals: config.allocTotals,
+      allocWindows: config.allocWindows,
       windowMs: config.windowMs,
       labels: config.labels,
       mutexProfileFraction: config.mutexProfileFraction,
@@ -599,6 +603,7 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
         config: { ...rest, access: isHook ? 'authorize' : access },
         profiles: [...this.#local].map(factsOf),
         documents: this.#local.documents.map(factsOf),
+        texts: this.#local.facts.map((text) => ({ ...factsOf(text), text: text.read('') })),
       },
       onListening: (address) => {
         if (this.#config !== config) return;

@@ -18,6 +18,7 @@ import type {
   CpuSampler,
   CpuSamplerOptions,
   Engine,
+  HeapCounting,
   HeapSampler,
   HeapSamplerOptions,
   LabelTrack,
@@ -26,6 +27,8 @@ import type {
   RawHeapNode,
 } from './engine.js';
 import { heapSamplerRuns, mayStopHeapSampler } from './heap-sharing.js';
+import { nodeStartsHeapSampler, startNodeHeapSampler } from './node-heap-sampler.js';
+import { OwnSession, type Inspector } from './own-session.js';
 
 interface NativeTimeProfile {
   readonly topDownRoot: RawCpuNode;
@@ -51,6 +54,7 @@ interface AsyncContextFrame {
 interface HeapProfilerBindings {
   startSamplingHeapProfiler(intervalBytes: number, stackDepth: number, allocations?: boolean): void;
   stopSamplingHeapProfiler(): void;
+  getAllocationProfile(): RawHeapNode;
   mapAllocationProfile<T>(convert: (root: RawHeapNode) => T): T;
   monitorOutOfMemory(
     extensionBytes: number,
@@ -63,6 +67,11 @@ interface HeapProfilerBindings {
     automaticExtension: boolean,
   ): void;
 }
+
+const NODE_MAJOR = Number(process.versions.node.split('.')[0]);
+
+/** Before, the addon takes every sampled object for live. */
+const FIRST_NODE_THAT_COUNTS_BOTH = 26;
 
 /**
  * The samples' buffer holds twice this stretch: how long the loop may be blocked before labels and CPU times of further
@@ -187,21 +196,44 @@ function watchForRival(
 }
 
 class DatadogHeapSampler implements HeapSampler {
+  readonly countsBoth = nodeStartsHeapSampler && NODE_MAJOR >= FIRST_NODE_THAT_COUNTS_BOTH;
   readonly #bindings: HeapProfilerBindings;
   #startedHere = false;
+  #options: HeapSamplerOptions | undefined;
+  /** The inspector's, where it started the sampler. */
+  #session: OwnSession | undefined;
 
   constructor(bindings: HeapProfilerBindings) {
     this.#bindings = bindings;
   }
 
-  start({ intervalBytes, stackDepth }: HeapSamplerOptions): void {
+  get exclusive(): boolean {
+    return this.#startedHere && mayStopHeapSampler();
+  }
+
+  start(options: HeapSamplerOptions): void {
+    const { counting } = options;
     this.#startedHere = !heapSamplerRuns();
+    if (counting !== 'live' && !this.#startedHere) throw new Error("V8's heap sampler runs already");
+    this.#options = options;
     // The addon stops at exit what it was told to start, and so would stop Node's own --heap-prof.
-    if (this.#startedHere) this.#bindings.startSamplingHeapProfiler(intervalBytes, stackDepth);
+    if (this.#startedHere) this.#startCounting(options);
+  }
+
+  #startCounting(options: HeapSamplerOptions): void {
+    const { intervalBytes, stackDepth, counting } = options;
+    if (counting === 'live') this.#bindings.startSamplingHeapProfiler(intervalBytes, stackDepth);
+    else if (nodeStartsHeapSampler) startNodeHeapSampler(options);
+    else this.#session = startInspectorHeapSampler(options);
+    // V8's sampler runs already, without the full collection on each reading that the addon would start it with: here the
+    // addon only learns how to read it.
+    if (counting === 'both') this.#bindings.startSamplingHeapProfiler(intervalBytes, stackDepth, true);
   }
 
   read<T>(convert: (root: RawHeapNode) => T): T {
-    return this.#bindings.mapAllocationProfile(convert);
+    return this.#counting === 'both'
+      ? convert(this.#bindings.getAllocationProfile())
+      : this.#bindings.mapAllocationProfile(convert);
   }
 
   exportWhenExhausted(command: readonly string[]): void {
@@ -210,7 +242,40 @@ class DatadogHeapSampler implements HeapSampler {
   }
 
   stop(): void {
-    if (this.#startedHere && mayStopHeapSampler()) this.#bindings.stopSamplingHeapProfiler();
+    if (!this.#startedHere || !this.#options) return;
+    if (this.#counting === 'live') {
+      if (mayStopHeapSampler()) this.#bindings.stopSamplingHeapProfiler();
+      return;
+    }
+    try {
+      this.#bindings.stopSamplingHeapProfiler();
+    } finally {
+      this.#session?.close();
+      this.#session = undefined;
+    }
+    // Who has come to share it wants it to run on, and to tell what is live.
+    if (!mayStopHeapSampler()) this.#startCounting({ ...this.#options, counting: 'live' });
+  }
+
+  get #counting(): HeapCounting | undefined {
+    return this.#options?.counting;
+  }
+}
+
+/** By the inspector, which any Node can tell to keep what was collected. It runs until the session is closed. */
+function startInspectorHeapSampler({ intervalBytes, stackDepth }: HeapSamplerOptions): OwnSession {
+  const session = new OwnSession(require('node:inspector') as Inspector);
+  try {
+    session.post('HeapProfiler.startSampling', {
+      samplingInterval: intervalBytes,
+      stackDepth,
+      includeObjectsCollectedByMajorGC: true,
+      includeObjectsCollectedByMinorGC: true,
+    });
+    return session;
+  } catch (error) {
+    session.close();
+    throw error;
   }
 }
 

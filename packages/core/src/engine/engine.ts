@@ -44,8 +44,22 @@ export interface RawCpuWindow {
   readonly cpuMeasured: boolean;
 }
 
+/** What was allocated at one size: objects that are live, or all, by what the sampler was told to count. */
+export interface RawAllocation {
+  readonly sizeBytes: number;
+  readonly count: number;
+}
+
+/** The same where live objects and all that were allocated are told apart. */
+export interface RawAllocationTotals {
+  readonly inuseObjects: number;
+  readonly inuseSpaceBytes: number;
+  readonly allocObjects: number;
+  readonly allocSpaceBytes: number;
+}
+
 export interface RawHeapNode extends RawNode {
-  readonly allocations: readonly { readonly sizeBytes: number; readonly count: number }[];
+  readonly allocations: readonly (RawAllocation | RawAllocationTotals)[];
   readonly children: readonly RawHeapNode[];
 }
 
@@ -79,10 +93,18 @@ export interface LabelTrack {
   takeJobIds(): boolean;
 }
 
+/**
+ * What a heap sampler counts: the objects that are live as of the last garbage collection, all that were allocated since it
+ * began, or both.
+ */
+export type HeapCounting = 'live' | 'all' | 'both';
+
 export interface HeapSamplerOptions {
   /** Mean distance between two samples. */
   intervalBytes: number;
   stackDepth: number;
+  /** Where more is counted than what is live, every sample is kept until `stop()`, about 100 bytes each. */
+  counting: HeapCounting;
 }
 
 /**
@@ -98,8 +120,13 @@ export interface CpuSampler {
 }
 
 export interface HeapSampler {
+  /** Whether `both` can be counted: V8 tells the dead from the living from Node 26 on. */
+  readonly countsBoth: boolean;
+  /** Whether it runs for us alone: V8 has one per thread, and whoever comes later shares it. */
+  readonly exclusive: boolean;
+  /** Throws when it cannot count that. */
   start(options: HeapSamplerOptions): void;
-  /** Gives the live sampled allocations to `convert`; throws when the sampler is not running (any more). */
+  /** Gives the sampled allocations to `convert`; throws when the sampler is not running (any more). */
   read<T>(convert: (root: RawHeapNode) => T): T;
   /**
    * Where the engine can: runs `command` when the heap is exhausted, with the path of a file behind it that holds the live sampled

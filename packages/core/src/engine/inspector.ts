@@ -192,6 +192,7 @@ function rawNodeOf({
 }
 
 class InspectorHeapSampler implements HeapSampler {
+  readonly countsBoth = false;
   readonly #inspector: Inspector;
   #own: OwnSession | undefined;
   #startedHere = false;
@@ -200,13 +201,22 @@ class InspectorHeapSampler implements HeapSampler {
     this.#inspector = inspector;
   }
 
+  get exclusive(): boolean {
+    return this.#startedHere && mayStopHeapSampler();
+  }
+
   /** V8 has one heap sampler: one that somebody else has started is read, and left to them. */
-  start({ intervalBytes, stackDepth }: HeapSamplerOptions): void {
+  start({ intervalBytes, stackDepth, counting }: HeapSamplerOptions): void {
     this.#own ??= new OwnSession(this.#inspector);
     this.#startedHere = !heapSamplerRuns(this.#own);
     if (!this.#startedHere) return;
-    const limits = { samplingInterval: intervalBytes, stackDepth };
-    this.#own.post('HeapProfiler.startSampling', limits);
+    const keepsCollected = counting !== 'live';
+    this.#own.post('HeapProfiler.startSampling', {
+      samplingInterval: intervalBytes,
+      stackDepth,
+      includeObjectsCollectedByMajorGC: keepsCollected,
+      includeObjectsCollectedByMinorGC: keepsCollected,
+    });
   }
 
   read<T>(convert: (root: RawHeapNode) => T): T {

@@ -1,10 +1,11 @@
 /** Answers requests below the mount. Knows no server, no framework, and profiles only by the registry. */
 import { isLoopprofError, LoopprofError, messageOf } from '../errors.js';
-import type { ProfilerConfig } from '../config.js';
+import type { ProfilerConfig, SensitiveField } from '../config.js';
 import type { Logger } from '../logger.js';
 import type { JsonDocument } from '../profiles/document.js';
-import type { Capture, CaptureRequest, Profile } from '../profiles/profile.js';
+import { isEnabled, type Capture, type CaptureRequest, type Profile } from '../profiles/profile.js';
 import type { ProfileRegistry } from '../profiles/registry.js';
+import type { TextDocument } from '../profiles/text-document.js';
 import type { AccessCheck } from './access.js';
 import { AuditLog } from './audit-log.js';
 import { CaptureBudget } from './capture-budget.js';
@@ -73,7 +74,10 @@ async function answer(request: PprofRequest, options: HandlerState): Promise<Ppr
     throw error;
   }
   if (request.path === SNAPSHOT_PATH) return snapshot(request, options);
-  if (request.method !== 'GET' && request.method !== 'HEAD') {
+  const name = request.path.slice(1);
+  const text = options.registry.texts.find((each) => each.name === name);
+  const posted = request.method === 'POST' && text?.post === true;
+  if (request.method !== 'GET' && request.method !== 'HEAD' && !posted) {
     throw new LoopprofError(
       'LOOPPROF_METHOD_NOT_ALLOWED',
       `${request.method} is not allowed here: use GET or HEAD.`,
@@ -82,10 +86,10 @@ async function answer(request: PprofRequest, options: HandlerState): Promise<Ppr
   const { pathname, query } = splitUrl(request.url);
   if (request.path === '')
     return redirectTo(`${pathname.slice(pathname.lastIndexOf('/') + 1)}/${query && `?${query}`}`);
-  const name = request.path.slice(1);
   if (name === '') return index(request, options);
   const document = options.registry.documents.find((each) => each.name === name);
   if (document) return json(document, { method: request.method, budget: options.budget });
+  if (text) return plainText(text, { request, query, options });
   const profile = options.registry.lookup(name);
   if (!profile) {
     throw new LoopprofError(
@@ -133,12 +137,30 @@ async function json(
   return { status: 200, headers, body };
 }
 
+async function plainText(
+  document: TextDocument,
+  { request, query, options }: { request: PprofRequest; query: string; options: HandlerState },
+): Promise<PprofResponse> {
+  const closedBecause = unnamedReason(document, options.config());
+  if (closedBecause !== undefined) throw new LoopprofError('LOOPPROF_PROFILE_DISABLED', closedBecause);
+  const headers = { ...COMMON_HEADERS, 'Content-Type': TEXT };
+  if (request.method === 'HEAD') return { status: 200, headers, body: '' };
+  const done = options.budget.begin(DOCUMENT_COST);
+  let body = '';
+  try {
+    body = document.read(request.method === 'POST' ? ((await request.readBody?.()) ?? '') : query);
+  } finally {
+    done(body.length);
+  }
+  return { status: 200, headers, body };
+}
+
 async function capture(
   profile: Profile,
   { request, query, options }: { request: PprofRequest; query: string; options: HandlerState },
 ): Promise<PprofResponse> {
   const config = options.config();
-  const closedBecause = disabledReason(profile, config);
+  const closedBecause = unnamedReason(profile, config) ?? disabledReason(profile, config);
   if (closedBecause !== undefined) throw new LoopprofError('LOOPPROF_PROFILE_DISABLED', closedBecause);
   const captureRequest = parseCapture(profile, query, {
     maxSeconds: config.maxSeconds,
@@ -147,18 +169,20 @@ async function capture(
     nowMs: Date.now(),
   });
   const asText = profile.text && captureRequest.debug !== 0;
-  const filename = captureRequest.deltaMs === undefined ? profile.name : `${profile.name}-delta`;
+  const filename =
+    profile.file?.name ?? (captureRequest.deltaMs === undefined ? profile.name : `${profile.name}-delta`);
   const headers = {
     ...COMMON_HEADERS,
-    'Content-Type': asText ? TEXT : 'application/octet-stream',
+    'Content-Type': asText ? TEXT : (profile.file?.contentType ?? 'application/octet-stream'),
     ...(asText ? {} : { 'Content-Disposition': `attachment; filename="${filename}"` }),
   };
   if (request.method === 'HEAD') return { status: 200, headers, body: '' };
   const { body, notes } = await charged(
     profile,
-    { ...captureRequest, signal: request.signal },
+    { ...captureRequest, client: clientOf(request, captureRequest.client), signal: request.signal },
     { request, options },
   );
+  if (typeof body === 'string') options.registry.addresses.learn(body);
   return { status: 200, headers: { ...headers, ...noteHeader(notes) }, body };
 }
 
@@ -184,12 +208,27 @@ async function charged(
   }
 }
 
+/** Who asks, as well as that can be told: scrapers do not name themselves. */
+function clientOf({ remoteAddress, headers }: PprofRequest, name: string | undefined): string {
+  return [remoteAddress, String(headers['user-agent']).slice(0, 200), name].join('\n');
+}
+
 function noteHeader(notes: readonly string[]): Record<string, string> {
   return notes.length > 0 ? { 'X-Loopprof-Note': notes.join('; ') } : {};
 }
 
+/** Why something sensitive is not served, if so. */
+function unnamedReason(
+  { name, sensitive }: { name: string; sensitive?: SensitiveField },
+  config: ProfilerConfig,
+): string | undefined {
+  return sensitive === undefined || config.sensitive[sensitive]
+    ? undefined
+    : `${name} is served only when it is named: set \`sensitive: { ${sensitive}: true }\`.`;
+}
+
 function disabledReason(profile: Profile, config: ProfilerConfig): string | undefined {
-  return config[profile.enabledBy]
+  return isEnabled(profile, config)
     ? undefined
     : `The ${profile.name} profile is turned off: \`${profile.enabledBy}\` is false.`;
 }
@@ -200,8 +239,14 @@ async function index({ headers, url }: PprofRequest, options: HandlerState): Pro
   const host = headers['host'];
   const { pathname } = splitUrl(url);
   const body = indexPage({
-    entries: [...registry].map((profile) => ({ profile, closedBecause: disabledReason(profile, config) })),
-    documents: registry.documents,
+    entries: [...registry].map((profile) => ({
+      profile,
+      closedBecause: unnamedReason(profile, config) ?? disabledReason(profile, config),
+    })),
+    documents: [
+      ...registry.documents,
+      ...registry.texts.map((each) => ({ ...each, closedBecause: unnamedReason(each, config) })),
+    ],
     ...(await options.status()),
     baseUrl: `http://${typeof host === 'string' ? host : 'localhost'}${pathname}`,
   });

@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto';
-import type { JsonDocument } from '../profiles/document.js';
 import type { Profile } from '../profiles/profile.js';
 
 export interface IndexEntry {
@@ -8,9 +7,16 @@ export interface IndexEntry {
   readonly closedBecause: string | undefined;
 }
 
+/** What is served beside the profiles. */
+export interface DocumentEntry {
+  readonly name: string;
+  readonly description: string;
+  readonly closedBecause?: string | undefined;
+}
+
 export interface IndexState {
   readonly entries: readonly IndexEntry[];
-  readonly documents: readonly JsonDocument[];
+  readonly documents: readonly DocumentEntry[];
   /** Facts about the process and the profiler, name and value. */
   readonly facts: readonly (readonly [string, string])[];
   /** What does not work, one line each. */
@@ -49,7 +55,7 @@ ${documents.map(documentRow).join('\n')}
 </table>
 <h2>With Go's tool</h2>
 ${entries
-  .filter(({ closedBecause }) => closedBecause === undefined)
+  .filter(({ profile, closedBecause }) => closedBecause === undefined && profile.file === undefined)
   .map(
     ({ profile }) =>
       `<p><code>go tool pprof -http=: ${escape(shellQuoted(exampleUrl(baseUrl, profile)))}</code></p>`,
@@ -63,14 +69,21 @@ ${entries
 }
 
 function row({ profile, closedBecause }: IndexEntry): string {
-  const link = `<a href="${escape(profile.name + profile.exampleQuery)}">${escape(profile.name)}</a>`;
+  const link =
+    closedBecause === undefined
+      ? `<a href="${escape(profile.name + profile.exampleQuery)}">${escape(profile.name)}</a>`
+      : escape(profile.name);
   const aliases = profile.aliases.length > 0 ? ` (${profile.aliases.map(escape).join(', ')})` : '';
-  const closed = closedBecause === undefined ? '' : ` <span class="problem">${escape(closedBecause)}</span>`;
-  return `<tr><td>${link}${aliases}</td><td>${escape(profile.description)}${closed}</td></tr>`;
+  return `<tr><td>${link}${aliases}</td><td>${escape(profile.description)}${closedNote(closedBecause)}</td></tr>`;
 }
 
-function documentRow({ name, description }: JsonDocument): string {
-  return `<tr><td><a href="${escape(name)}">${escape(name)}</a></td><td>${escape(description)}</td></tr>`;
+function documentRow({ name, description, closedBecause }: DocumentEntry): string {
+  const shown = closedBecause === undefined ? `<a href="${escape(name)}">${escape(name)}</a>` : escape(name);
+  return `<tr><td>${shown}</td><td>${escape(description)}${closedNote(closedBecause)}</td></tr>`;
+}
+
+function closedNote(closedBecause: string | undefined): string {
+  return closedBecause === undefined ? '' : ` <span class="problem">${escape(closedBecause)}</span>`;
 }
 
 /** pprof reads the binary form; the page's own link may ask for text. */

@@ -7,6 +7,8 @@ export interface PprofRequest extends AccessRequest {
   /** Path below the mount, decoded by nobody; empty when the mount itself was asked for without a slash at its end. */
   readonly path: string;
   readonly httpVersion: string;
+  /** Reads what was posted; rejects with LOOPPROF_INVALID_PARAMETER when that is too much. */
+  readonly readBody?: (() => Promise<string>) | undefined;
   /** Aborts when the client is gone. */
   readonly signal?: AbortSignal | undefined;
 }

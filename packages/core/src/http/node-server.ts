@@ -26,6 +26,7 @@ export async function answerNodeRequest(
       headers: headersOf(req),
       remoteAddress: req.socket.remoteAddress,
       httpVersion: req.httpVersion,
+      readBody: () => readBody(req),
       signal: controller.signal,
     });
     dropSlowReader(res, response.body.length);
@@ -70,6 +71,42 @@ export async function serveNodeRequest(
     // Somebody else has ended the response, or its socket is gone.
     res.destroy();
   }
+}
+
+/** What pprof posts is a list of addresses. */
+const MAX_BODY_BYTES = 2 * 1024 * 1024;
+
+/** What was posted: as a body parser that ran before us has left it, else as it arrives. */
+function readBody(req: IncomingMessage & { readonly body?: unknown }): Promise<string> {
+  const { body } = req;
+  if (typeof body === 'string') return Promise.resolve(body);
+  if (body instanceof Uint8Array) return Promise.resolve(Buffer.from(body).toString('latin1'));
+  if (req.readableEnded || req.destroyed) return Promise.resolve('');
+  return new Promise((resolve, reject) => {
+    const pieces: Buffer[] = [];
+    let sizeBytes = 0;
+    const settle = (error?: LoopprofError): void => {
+      req.off('data', onData).off('end', onEnd).off('close', onClose).off('error', onClose);
+      // Node reads on by itself what nobody wants, so that the client gets to the answer.
+      if (error) reject(error);
+      else resolve(Buffer.concat(pieces).toString('latin1'));
+    };
+    const onEnd = (): void => settle();
+    const onClose = (): void =>
+      settle(new LoopprofError('LOOPPROF_ABORTED', 'The client went away before it had sent the body.'));
+    const onData = (piece: Buffer): void => {
+      sizeBytes += piece.length;
+      pieces.push(piece);
+      if (sizeBytes <= MAX_BODY_BYTES) return;
+      settle(
+        new LoopprofError(
+          'LOOPPROF_INVALID_PARAMETER',
+          `The body is larger than ${MAX_BODY_BYTES} bytes: ask for fewer addresses at a time.`,
+        ),
+      );
+    };
+    req.on('data', onData).on('end', onEnd).on('close', onClose).on('error', onClose);
+  });
 }
 
 /** The path of a URL as the client sent it, without the query. */

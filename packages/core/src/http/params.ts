@@ -10,22 +10,28 @@ export interface ParamLimits {
 }
 
 /**
- * Reads `seconds`, `from`, `to`, `debug` and `gc` as Go does, except that a bad value is refused instead of being replaced by
+ * Reads `seconds`, `from`, `to`, `debug`, `gc` and `client` as Go does, except that a bad value is refused instead of being replaced by
  * a default. Throws LOOPPROF_INVALID_PARAMETER with the rule.
  */
 export function parseCapture(profile: Profile, query: string, limits: ParamLimits): CaptureRequest {
   const params = new URLSearchParams(query);
-  const seconds = parseSeconds(single(params, 'seconds'), limits.maxSeconds);
+  const seconds = parseSeconds(single(params, 'seconds'), {
+    maxSeconds: limits.maxSeconds,
+    fractions: profile.seconds === 'recording',
+  });
   const debug = parseFlag(single(params, 'debug'));
   const gc = parseFlag(single(params, 'gc')) > 0;
   const from = single(params, 'from');
   const to = single(params, 'to');
-  if (profile.seconds === 'delta') {
+  if (profile.seconds !== 'window') {
     if (from !== undefined || to !== undefined) {
       throw invalid(
         `"from" and "to" are not supported for this profile type: ${profile.name} is a snapshot of now.`,
       );
     }
+    const client = clipped(single(params, 'client') ?? '', MAX_CLIENT_LENGTH);
+    if (profile.seconds === 'ignored') return { debug, gc, client };
+    if (profile.seconds === 'recording') return { debug: 0, gc: false, recordMs: (seconds ?? 1) * 1000 };
     if (seconds === undefined) return { debug, gc };
     if (debug !== 0) throw invalid('seconds and debug params are incompatible');
     return { debug, gc: false, deltaMs: seconds * 1000 };
@@ -40,6 +46,11 @@ export function parseCapture(profile: Profile, query: string, limits: ParamLimit
   return { debug, gc, window: parseRange(from, to, limits) };
 }
 
+const SHORTEST_RECORDING_SECONDS = 0.001;
+
+/** Enough for any name; it is kept for a while. */
+const MAX_CLIENT_LENGTH = 200;
+
 /** The value of a parameter: scrapers repeat parameters, which is fine as long as they agree. */
 function single(params: URLSearchParams, name: string): string | undefined {
   const values = new Set(params.getAll(name));
@@ -48,12 +59,16 @@ function single(params: URLSearchParams, name: string): string | undefined {
   return [...values][0];
 }
 
-function parseSeconds(text: string | undefined, maxSeconds: number): number | undefined {
+function parseSeconds(
+  text: string | undefined,
+  { maxSeconds, fractions }: { maxSeconds: number; fractions: boolean },
+): number | undefined {
   if (text === undefined) return undefined;
-  const seconds = /^\+?\d+$/.test(text) ? Number(text) : 0;
-  if (seconds < 1 || seconds > maxSeconds) {
+  const seconds = (fractions ? /^\+?\d+(\.\d+)?$/ : /^\+?\d+$/).test(text) ? Number(text) : 0;
+  if (seconds < (fractions ? SHORTEST_RECORDING_SECONDS : 1) || seconds > maxSeconds) {
     throw invalid(
-      `invalid value for "seconds" - must be a positive integer up to ${maxSeconds} (maxSeconds), got "${clipped(text)}"`,
+      `invalid value for "seconds" - must be a positive ${fractions ? 'number' : 'integer'} up to ${maxSeconds} (maxSeconds), ` +
+        `got "${clipped(text)}"`,
     );
   }
   return seconds;
@@ -101,8 +116,8 @@ function parseInstant(name: string, text: string, nowMs: number): number {
   return instant;
 }
 
-function clipped(text: string): string {
-  return text.length > 40 ? `${text.slice(0, 40)}…` : text;
+function clipped(text: string, maxLength = 40): string {
+  return text.length > maxLength ? `${text.slice(0, maxLength)}…` : text;
 }
 
 function invalid(message: string): LoopprofError {

@@ -18,6 +18,10 @@ export const GC_BOUNDARIES_MS: readonly number[] = [
   0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000,
 ];
 
+export function gcKindOf(v8Kind: number): GcKind {
+  return KINDS[v8Kind] ?? 'major';
+}
+
 export interface GcKindReport {
   readonly kind: GcKind;
   readonly count: number;
@@ -64,7 +68,7 @@ export class GcMonitor {
     this.#startedAtMs = performance.now();
     this.#observer = new PerformanceObserver((list) => {
       for (const entry of list.getEntries() as GcEntry[]) {
-        this.#record(KINDS[entry.detail.kind] ?? 'major', entry.startTime, entry.duration);
+        this.#record(gcKindOf(entry.detail.kind), entry.startTime, entry.duration);
       }
     });
     this.#observer.observe({ entryTypes: ['gc'] });

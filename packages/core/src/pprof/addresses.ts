@@ -27,9 +27,9 @@ export function frameKey({ name, file, line, column }: PprofFrame): string {
 }
 
 /** The address of a location, inside [ADDRESS_START, ADDRESS_LIMIT); `taken` makes it unique within one profile. */
-export function addressOf(key: string, taken: Set<number>): number {
+export function addressOf(key: string, taken?: Set<number>): number {
   let address = ADDRESS_START + hashOf(key);
-  while (taken.has(address)) address += 1;
-  taken.add(address);
+  while (taken?.has(address)) address += 1;
+  taken?.add(address);
   return address;
 }

@@ -32,9 +32,12 @@ export class TextStacks {
   }
 }
 
+/** Readers of Go's text formats give up at lines of 64 KiB. */
+const MAX_LINE_LENGTH = 16_384;
+
 /** Names of functions and files may hold line breaks, behind which anything could stand that looks like a record. */
 export function oneLine(text: string): string {
-  return text.replace(/[\r\n\u2028\u2029]+/g, ' ');
+  return text.slice(0, MAX_LINE_LENGTH).replace(/[\r\n\u2028\u2029]+/g, ' ');
 }
 
 /** The line below a record that has its labels, a comment to pprof; none if it has no labels. */

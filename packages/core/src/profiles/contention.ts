@@ -1,7 +1,7 @@
 import { contentionText } from '../pprof/contention-text.js';
 import { diffProfiles } from '../pprof/diff.js';
 import { encodeProfile } from '../pprof/encode.js';
-import type { ProfileData } from '../pprof/profile-data.js';
+import type { ProfileData, ValueType } from '../pprof/profile-data.js';
 import type { ContentionReading } from '../recorder/contentions.js';
 import { abortableSleep } from './abortable-sleep.js';
 import { createPacer, type Breathe } from './pacer.js';
@@ -20,6 +20,11 @@ export interface ContentionProfileOptions {
   readonly observe?: () => () => void;
   readonly sources: ProfileSources;
 }
+
+export const CONTENTION_TYPES: readonly ValueType[] = [
+  { type: 'contentions', unit: 'count' },
+  { type: 'delay', unit: 'nanoseconds' },
+];
 
 /** A profile of waits as Go's `block` and `mutex` are: how many and for how long since the start, `seconds` for the change. */
 export function contentionProfile(options: ContentionProfileOptions): Profile {
@@ -70,8 +75,9 @@ async function contentionDelta(
   }
 }
 
-async function contentionData(
-  { read, sources }: ContentionProfileOptions,
+/** The sums up to now, as a profile. */
+export async function contentionData(
+  { read, sources }: Pick<ContentionProfileOptions, 'read' | 'sources'>,
   breathe: Breathe,
 ): Promise<ProfileData> {
   const { rows, overflowed } = await read();
@@ -81,10 +87,7 @@ async function contentionData(
     breathe,
   );
   return {
-    sampleTypes: [
-      { type: 'contentions', unit: 'count' },
-      { type: 'delay', unit: 'nanoseconds' },
-    ],
+    sampleTypes: CONTENTION_TYPES,
     periodType: { type: 'contentions', unit: 'count' },
     period: 1,
     timeNanos,

@@ -1,3 +1,5 @@
+import type { SensitiveField } from '../config.js';
+
 /** What every profile of the registry is; HTTP, the index page and tests know profiles only by this. */
 
 /** The configuration field that turns a profile off. */
@@ -9,11 +11,23 @@ export interface CaptureRequest {
   readonly window?: { readonly fromMicros: number; readonly toMicros: number };
   /** Length of a delta: the change over this time from now. */
   readonly deltaMs?: number;
+  /** Length of a recording from now. */
+  readonly recordMs?: number;
   /** 0 is gzip'd protobuf, anything else text. */
   readonly debug: number;
   /** Collect garbage first. */
   readonly gc: boolean;
+  /** Who asks, where that makes a difference. */
+  readonly client?: string;
   readonly signal?: AbortSignal | undefined;
+}
+
+/** Whether a profile is not turned off. */
+export function isEnabled(
+  { enabledBy }: Pick<Profile, 'enabledBy'>,
+  config: Readonly<Record<EnablingField, boolean>>,
+): boolean {
+  return enabledBy === undefined || config[enabledBy];
 }
 
 export interface Capture {
@@ -28,9 +42,15 @@ export interface Profile {
   readonly aliases: readonly string[];
   /** One or two sentences for the index page. */
   readonly description: string;
-  readonly enabledBy: EnablingField;
-  /** What `seconds` means: the length of a window from now, or of a delta between two snapshots. */
-  readonly seconds: 'window' | 'delta';
+  /** Undefined: nothing turns it off. */
+  readonly enabledBy: EnablingField | undefined;
+  /** The field of `sensitive` without which it is not served. */
+  readonly sensitive?: SensitiveField;
+  /**
+   * What `seconds` means: the length of a window from now, of a delta between two snapshots, or of a recording, which may have a
+   * fraction. It is ignored where scrapers send it all the same.
+   */
+  readonly seconds: 'window' | 'delta' | 'recording' | 'ignored';
   /** Whether `debug` gives text; elsewhere it is ignored, as Go does for the CPU profile. */
   readonly text: boolean;
   /** Whether `gc=1` is understood. */
@@ -41,6 +61,8 @@ export interface Profile {
   readonly offThread?: boolean;
   /** Throws the reason when there is nothing to read from; for whoever would learn it only at the end. */
   ready?(): void;
+  /** What it is where it is no pprof profile. */
+  readonly file?: { readonly name: string; readonly contentType: string };
   /** Rejects with LOOPPROF_ABORTED when the signal aborts, LOOPPROF_ENGINE_UNAVAILABLE when there is nothing to read from. */
   capture(request: CaptureRequest): Promise<Capture>;
 }

@@ -44,6 +44,13 @@ export interface Overhead {
   readonly sidecarActiveMs: number | undefined;
 }
 
+/** Labels of the code that runs, between `retain()` and `release()`. */
+export interface RunningLabels {
+  current(): Readonly<Record<string, string>> | undefined;
+  retain(): void;
+  release(): void;
+}
+
 /**
  * What profiles are made from, on the thread that is profiled or in the sidecar. What is not running throws the reason when it
  * is asked for.
@@ -67,6 +74,8 @@ export interface ProfileSources {
   /** Age from which on a pending operation counts as leaked. */
   leakAgeMs(): number;
   overhead(): Overhead;
+  /** The labels of the code that runs, on the thread that is profiled; undefined where there are none. */
+  labels(): RunningLabels | undefined;
   readonly symbolizer: Symbolizer;
   /** Stands for the program in pprof's header. */
   readonly mappingFile: string;

@@ -3,6 +3,7 @@ import type { Chunk } from './chunk.js';
 import { cpuTimesOf } from './cpu-time.js';
 import { pseudoFrame, type Frame } from './frames.js';
 import { looksOf, type ChunkLook } from './looks.js';
+import { mergedNode } from './merged-node.js';
 import type { SampleWindow } from './sample-store.js';
 import { StackTree } from './stack-tree.js';
 
@@ -79,17 +80,6 @@ export async function cpuStacksOf(window: SampleWindow, breathe: () => Promise<v
       });
   }
   return result;
-}
-
-function mergedNode(
-  chunk: Chunk,
-  node: number,
-  { merged, tree }: { merged: Int32Array; tree: StackTree },
-): number {
-  const known = merged[node] as number;
-  if (known >= 0) return known;
-  const parent = mergedNode(chunk, chunk.parents[node] as number, { merged, tree });
-  return (merged[node] = tree.child(parent, chunk.frames[node] as Frame));
 }
 
 /** Other threads' CPU is known per harvest only; a window that cuts one takes its share by time. */

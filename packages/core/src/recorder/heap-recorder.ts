@@ -1,57 +1,105 @@
-import type { HeapSampler, RawHeapNode } from '../engine/engine.js';
+import { getHeapStatistics } from 'node:v8';
+import type { HeapCounting, HeapSampler, RawHeapNode } from '../engine/engine.js';
 import { LoopprofError, messageOf } from '../errors.js';
+import { AllocationTotals } from './allocation-totals.js';
+import { AllocationWindows, type AllocationStack, type AllocationWindow } from './allocation-windows.js';
 import { FrameTable, type Frame } from './frames.js';
 import { collectGarbage } from './garbage.js';
-import { StackTree } from './stack-tree.js';
+import { abortableSleep } from './abortable-sleep.js';
+import { HeapStacks, type HeapCounts } from './heap-counts.js';
 
-/** What one stack has allocated and still holds; V8's values are already scaled up from the samples. */
-export interface HeapStack {
+/** What one stack has allocated. */
+export interface HeapStack extends HeapCounts {
   /** Leaf first. */
   readonly frames: readonly Frame[];
-  readonly objects: number;
-  readonly sizeBytes: number;
 }
 
 export interface HeapReading {
   readonly stacks: readonly HeapStack[];
-  /** Allocations from before this moment are not in it. Microseconds since the epoch. */
-  readonly sinceMicros: number;
-  /** Whether another tool had stopped V8's one heap sampler, so that it counts anew from `sinceMicros`. */
-  readonly restarted: boolean;
+  /** Whether the stacks tell what was allocated since the start, too. */
+  readonly totals: boolean;
+  /** What of it does not reach back to the start, and why. */
+  readonly notes: readonly string[];
   /** Mean distance between two samples. */
   readonly intervalBytes: number;
   /** The process's memory at that moment. */
   readonly memory: NodeJS.MemoryUsage;
 }
 
+/** All that was allocated in a window, live or not. */
+export interface AllocationReading {
+  readonly stacks: readonly AllocationStack[];
+  /** Mean distance between two samples. */
+  readonly intervalBytes: number;
+}
+
 /** Where readings of the heap come from. */
 export interface HeapSource {
-  /** The sampled live allocations, after a collection if `gc` asks for one. */
+  /** The sampled live allocations, after a collection if `gc` asks for one; all allocations too, where they are counted. */
   read(options: { gc: boolean }): HeapReading | Promise<HeapReading>;
+  /**
+   * Counts all allocations of the next `durationMs`. Rejects with LOOPPROF_NOT_SUPPORTED where that is not allowed, with
+   * LOOPPROF_ABORTED when `signal` aborts.
+   */
+  countAllocations(durationMs: number, signal?: AbortSignal): Promise<AllocationReading>;
+}
+
+export interface HeapRecorderOptions {
+  /** Mean distance between two samples. */
+  intervalBytes: number;
+  /** Count all allocations from the start on, where live ones can be told from them. */
+  totals: boolean;
+  /** Whether the sampler may be lent to windows that count all allocations. */
+  windows: boolean;
 }
 
 /** Deeper callers are cut off; V8 keeps this many frames from the leaf. */
 const STACK_DEPTH = 128;
 
+/** A window lasts seconds, so it takes a finer sieve. */
+const MAX_WINDOW_INTERVAL_BYTES = 65_536;
+
+/**
+ * A sampler that counts everything keeps every sample, about 100 bytes each, and reading it takes 0.1-0.2 ms per thousand of
+ * them: past this many it begins anew.
+ */
+const MAX_SAMPLES = 100_000;
+const CHECK_EVERY_MS = 5000;
+
+/** Numbers of stacks in use, past which they are given anew when the sampler begins anew. */
+const MAX_STACK_NUMBERS = 200_000;
+
 /** The always-on heap sampler, and what it holds now. */
 export class HeapRecorder implements HeapSource {
   #sampler: HeapSampler;
-  readonly #intervalBytes: number;
+  readonly #options: HeapRecorderOptions;
   readonly #frameTable = new FrameTable();
-  #sinceMicros = 0;
-  #restarted = false;
+  #stacks = new HeapStacks(this.#frameTable);
+  #totals = new AllocationTotals(this.#stacks);
+  #counting: HeapCounting;
+  /** The last reading of this run, for the case that somebody else ends it. */
+  #lastRun: ReadonlyMap<number, HeapCounts> = new Map<number, HeapCounts>();
+  #running = false;
+  #allocatedBytesAtStart = 0;
+  #timer: NodeJS.Timeout | undefined;
+  #note: string | undefined;
   #exportCommand: readonly string[] | undefined;
+  #windows: AllocationWindows | undefined;
+  /** What is live, as it was before the sampler went to the windows. */
+  #lent: HeapReading | undefined;
 
-  constructor(sampler: HeapSampler, intervalBytes: number) {
+  constructor(sampler: HeapSampler, options: HeapRecorderOptions) {
     this.#sampler = sampler;
-    this.#intervalBytes = intervalBytes;
+    this.#options = options;
+    this.#counting = options.totals && sampler.countsBoth ? 'both' : 'live';
   }
 
   start(): void {
-    this.#sampler.start({ intervalBytes: this.#intervalBytes, stackDepth: STACK_DEPTH });
-    this.#sinceMicros = Date.now() * 1000;
-    this.#restarted = false;
-    if (this.#exportCommand) this.#sampler.exportWhenExhausted?.(this.#exportCommand);
+    this.#note = undefined;
+    this.#begin();
+    if (this.#counting !== 'both') return;
+    this.#timer = setInterval(() => this.#turnOver(), CHECK_EVERY_MS);
+    this.#timer.unref();
   }
 
   /**
@@ -67,44 +115,150 @@ export class HeapRecorder implements HeapSource {
   }
 
   stop(): void {
-    if (this.#sinceMicros === 0) return;
-    this.#sinceMicros = 0;
-    this.#sampler.stop();
+    if (!this.#running) return;
+    this.#running = false;
+    clearInterval(this.#timer);
+    const windows = this.#windows;
+    this.#windows = this.#lent = undefined;
+    if (windows) windows.stop();
+    else this.#sampler.stop();
   }
 
-  /** Goes on with another engine's way to V8's one heap sampler, which runs on. */
+  /** Goes on with another engine's way to V8's one heap sampler; where that counted live objects alone, it runs on. */
   useSampler(sampler: HeapSampler): void {
-    if (this.#sinceMicros === 0) return;
-    sampler.start({ intervalBytes: this.#intervalBytes, stackDepth: STACK_DEPTH });
+    if (!this.#running) return;
+    const before = this.#sampler;
     this.#sampler = sampler;
+    if (this.#counting === 'both') {
+      before.stop();
+      this.#countLiveOnly();
+    } else if (!this.#windows) this.#begin();
   }
 
   /**
-   * V8 has one heap sampler per isolate and lets anybody stop it (DevTools does): then it is
-   * started again and the reading says so.
+   * The sampled live allocations, and all where those are counted. V8 has one heap sampler per isolate and lets anybody stop
+   * it (DevTools does): then it is started again and the reading says so.
    */
   read({ gc }: { gc: boolean }): HeapReading {
-    if (this.#sinceMicros === 0)
-      throw new LoopprofError('LOOPPROF_NOT_STARTED', 'The heap sampler is not running.');
+    if (!this.#running) throw new LoopprofError('LOOPPROF_NOT_STARTED', 'The heap sampler is not running.');
     if (gc) collectGarbage();
+    if (this.#lent) return { ...this.#lent, memory: process.memoryUsage() };
+    const run = this.#readRun();
+    const stacks: HeapStack[] = [];
+    if (this.#counting === 'live') {
+      for (const [stack, counts] of run) stacks.push({ ...counts, frames: this.#stacks.frames(stack) });
+    } else {
+      for (const [stack, { objects, sizeBytes }] of this.#totals.with(run)) {
+        const live = run.get(stack);
+        stacks.push({
+          frames: this.#stacks.frames(stack),
+          objects: live?.objects ?? 0,
+          sizeBytes: live?.sizeBytes ?? 0,
+          allocObjects: objects,
+          allocBytes: sizeBytes,
+        });
+      }
+    }
     return {
-      stacks: this.#stacks(),
-      sinceMicros: this.#sinceMicros,
-      restarted: this.#restarted,
-      intervalBytes: this.#intervalBytes,
+      stacks,
+      totals: this.#counting === 'both',
+      notes: this.#note === undefined ? [] : [this.#note],
+      intervalBytes: this.#options.intervalBytes,
       memory: process.memoryUsage(),
     };
   }
 
-  #stacks(): HeapStack[] {
-    const convert = (root: RawHeapNode): HeapStack[] => stacksOf(root, this.#frameTable);
+  /**
+   * V8's one sampler counts for the window meanwhile: what is live stays as it was, and is counted anew when the last window is
+   * closed. Also rejects with LOOPPROF_ENGINE_UNAVAILABLE when the sampler cannot do that.
+   */
+  async countAllocations(durationMs: number, signal?: AbortSignal): Promise<AllocationReading> {
+    const { windows } = this.#options;
+    if (!windows) {
+      throw new LoopprofError(
+        'LOOPPROF_NOT_SUPPORTED',
+        `"seconds" needs V8's one heap sampler here, on Node ${process.versions.node}: set \`allocWindows: true\`; what is live is then ` +
+          'counted anew after each window.',
+      );
+    }
+    if (!this.#windows && !this.#sampler.exclusive) {
+      throw new LoopprofError(
+        'LOOPPROF_NOT_SUPPORTED',
+        "V8's one heap sampler is shared with another tool: it cannot count the allocations of a window.",
+      );
+    }
+    const window = this.#openWindow();
     try {
-      return this.#sampler.read(convert);
+      await abortableSleep(durationMs, signal);
+      return { stacks: window.read(), intervalBytes: this.#windowIntervalBytes };
+    } finally {
+      window.close();
+    }
+  }
+
+  get #windowIntervalBytes(): number {
+    return Math.min(this.#options.intervalBytes, MAX_WINDOW_INTERVAL_BYTES);
+  }
+
+  #openWindow(): AllocationWindow {
+    if (!this.#windows) {
+      const lent = this.read({ gc: false });
+      const note = `what is live is as of ${now()}: since then, V8's heap sampler counts for a window of allocs`;
+      this.#sampler.stop();
+      try {
+        this.#windows = new AllocationWindows(
+          this.#sampler,
+          { intervalBytes: this.#windowIntervalBytes, stackDepth: STACK_DEPTH, frameTable: this.#frameTable },
+          () => this.#takeBack(),
+        );
+      } catch (error) {
+        this.#takeBack();
+        throw error;
+      }
+      this.#lent = { ...lent, notes: [...lent.notes, note] };
+    }
+    return this.#windows.open();
+  }
+
+  #takeBack(): void {
+    this.#windows = this.#lent = undefined;
+    this.#beginAnew("V8's heap sampler had counted for a window of allocs");
+  }
+
+  #begin(): void {
+    const { intervalBytes } = this.#options;
+    try {
+      this.#sampler.start({ intervalBytes, stackDepth: STACK_DEPTH, counting: this.#counting });
+    } catch (error) {
+      if (this.#counting === 'live') throw error;
+      // Somebody else samples the heap in a way that tells less.
+      this.#counting = 'live';
+      this.#sampler.start({ intervalBytes, stackDepth: STACK_DEPTH, counting: 'live' });
+    }
+    if (this.#exportCommand) this.#sampler.exportWhenExhausted?.(this.#exportCommand);
+    this.#running = true;
+    this.#lastRun = new Map<number, HeapCounts>();
+    this.#allocatedBytesAtStart = allocatedBytes();
+  }
+
+  #beginAnew(because: string): void {
+    this.#totals.add(this.#lastRun);
+    if (this.#stacks.size > MAX_STACK_NUMBERS) {
+      const stacks = new HeapStacks(this.#frameTable);
+      this.#totals = this.#totals.renumbered(stacks);
+      this.#stacks = stacks;
+    }
+    this.#begin();
+    this.#note = `${because}: what is live counts allocations since ${now()}`;
+  }
+
+  #readRun(): ReadonlyMap<number, HeapCounts> {
+    try {
+      return this.#readSampler();
     } catch {
       try {
-        this.start();
-        this.#restarted = true;
-        return this.#sampler.read(convert);
+        this.#beginAnew("another tool had stopped V8's heap sampler");
+        return this.#readSampler();
       } catch (error) {
         throw new LoopprofError(
           'LOOPPROF_ENGINE_UNAVAILABLE',
@@ -114,30 +268,59 @@ export class HeapRecorder implements HeapSource {
       }
     }
   }
+
+  #readSampler(): ReadonlyMap<number, HeapCounts> {
+    if (this.#counting === 'live') this.#stacks = new HeapStacks(this.#frameTable);
+    const run = this.#sampler.read((root) => this.#stacks.counts(root, this.#counting));
+    if (this.#counting === 'both') this.#lastRun = run;
+    return run;
+  }
+
+  /** Runs in a timer of the host's process: what fails shows at the next reading. */
+  #turnOver(): void {
+    if (this.#counting !== 'both') return;
+    try {
+      if (!this.#sampler.exclusive) {
+        this.#readSampler();
+        this.#sampler.stop();
+        this.#countLiveOnly();
+        return;
+      }
+      const samples = (allocatedBytes() - this.#allocatedBytesAtStart) / this.#options.intervalBytes;
+      if (samples < MAX_SAMPLES) return;
+      this.#readSampler();
+      this.#sampler.stop();
+      this.#beginAnew(
+        `V8's heap sampler began anew after ${MAX_SAMPLES} samples, because it keeps them all to count all allocations ` +
+          '(`allocTotals: false` counts what is live from the start)',
+      );
+    } catch {
+      // It has been stopped by somebody else.
+    }
+  }
+
+  /** Who shares V8's one heap sampler with us takes what it holds for live. */
+  #countLiveOnly(): void {
+    clearInterval(this.#timer);
+    this.#counting = 'live';
+    this.#beginAnew(
+      "V8's heap sampler is shared with another tool, so that all allocations are no longer counted",
+    );
+  }
 }
 
 /** The live allocations that were exported when the heap was exhausted. */
 export function readHeapExport(json: string): HeapStack[] {
-  return stacksOf(JSON.parse(json) as RawHeapNode, new FrameTable());
+  const stacks = new HeapStacks(new FrameTable());
+  const counts = stacks.counts(JSON.parse(json) as RawHeapNode, 'live');
+  return [...counts].map(([stack, each]) => ({ ...each, frames: stacks.frames(stack) }));
 }
 
-function stacksOf(root: RawHeapNode, frameTable: FrameTable): HeapStack[] {
-  const tree = new StackTree();
-  const stacks: HeapStack[] = [];
-  const pending: { raw: RawHeapNode; node: number }[] = [{ raw: root, node: 0 }];
-  for (;;) {
-    const next = pending.pop();
-    if (!next) return stacks;
-    const { raw, node } = next;
-    let objects = 0;
-    let sizeBytes = 0;
-    for (const { count, sizeBytes: each } of raw.allocations) {
-      objects += count;
-      sizeBytes += each * count;
-    }
-    if (objects > 0) stacks.push({ frames: tree.stack(node), objects, sizeBytes });
-    for (const child of raw.children) {
-      pending.push({ raw: child, node: tree.child(node, frameTable.intern(child)) });
-    }
-  }
+/** What was ever allocated on V8's heap; 0 where V8 does not say, which is where nobody asks. */
+function allocatedBytes(): number {
+  return (getHeapStatistics() as { total_allocated_bytes?: number }).total_allocated_bytes ?? 0;
+}
+
+function now(): string {
+  return new Date().toISOString();
 }

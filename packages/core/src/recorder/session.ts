@@ -18,6 +18,8 @@ export interface SessionOptions {
   engine: EngineName;
   cpuSampleIntervalMicros: number;
   memorySampleBytes: number;
+  allocTotals: boolean;
+  allocWindows: boolean;
   windowMs: number;
   labels: boolean | 'auto';
   mutexProfileFraction: number;
@@ -128,7 +130,11 @@ export class RecorderSession {
     }
     if (memory && isLoopprofError(this.#heapRecorder)) {
       this.#heapRecorder = attempt(() => {
-        const heapRecorder = new HeapRecorder(engine.heap, this.options.memorySampleBytes);
+        const heapRecorder = new HeapRecorder(engine.heap, {
+          intervalBytes: this.options.memorySampleBytes,
+          totals: this.options.allocTotals,
+          windows: this.options.allocWindows,
+        });
         heapRecorder.start();
         return heapRecorder;
       });

@@ -6,6 +6,11 @@ export class StackTree {
   readonly #frames: (Frame | undefined)[] = [undefined];
   readonly #children: (Map<Frame, number> | undefined)[] = [undefined];
 
+  /** Nodes, the root included. */
+  get size(): number {
+    return this.#parents.length;
+  }
+
   child(parent: number, frame: Frame): number {
     const children = (this.#children[parent] ??= new Map<Frame, number>());
     let node = children.get(frame);
@@ -16,6 +21,12 @@ export class StackTree {
       children.set(frame, node);
     }
     return node;
+  }
+
+  /** The nodes but for the root, each after its parent: its frame, and the node it hangs on. */
+  *nodes(): Generator<{ node: number; parent: number; frame: Frame }, void> {
+    for (let node = 1; node < this.#parents.length; node++)
+      yield { node, parent: this.#parents[node] as number, frame: this.#frames[node] as Frame };
   }
 
   /** The frames of a node, leaf first. */

@@ -2,9 +2,10 @@
 import type { LabelSet } from '../engine/engine.js';
 import type { CaptureRequest, Profile } from '../profiles/profile.js';
 import type { JsonDocument } from '../profiles/document.js';
+import type { TextDocument } from '../profiles/text-document.js';
 import type { AccessRequest, ResolvedConfig } from '../config.js';
 import type { StallsReading } from '../profiles/sources.js';
-import type { HeapReading } from '../recorder/heap-recorder.js';
+import type { AllocationReading, HeapReading } from '../recorder/heap-recorder.js';
 import type { Stall, StallStack } from '../recorder/stalls.js';
 import type { SentStacks } from './transfer.js';
 
@@ -29,6 +30,9 @@ export type ProfileFacts = Omit<Profile, 'capture'>;
 /** A document without what makes it. */
 export type DocumentFacts = Omit<JsonDocument, 'read'>;
 
+/** A text that stays as it is. */
+export type SentText = Omit<TextDocument, 'read'> & { readonly text: string };
+
 /** The configuration without its functions, which only the main thread can call. */
 export type SentConfig = Omit<ResolvedConfig, 'access' | 'given'> & {
   readonly access: Exclude<ResolvedConfig['access'], { authorize: unknown }> | 'authorize';
@@ -40,6 +44,7 @@ export interface SentContext {
   readonly config: SentConfig;
   readonly profiles: readonly ProfileFacts[];
   readonly documents: readonly DocumentFacts[];
+  readonly texts: readonly SentText[];
 }
 
 /** What the sidecar reads of the main thread, with what it asks. */
@@ -67,6 +72,8 @@ export type MainQuestions = {
   /** Somebody reads samples, and would like labels on them; and does no more. */
   retainLabels: { args: undefined; answer: void };
   releaseLabels: { args: undefined; answer: void };
+  /** Answered after that time. */
+  allocations: { args: { durationMs: number }; answer: SentAllocations };
   capture: { args: SentCapture; answer: SentCaptured };
   /** Takes a snapshot for a request that the sidecar has let in. */
   snapshot: { args: { contextId: number }; answer: object };
@@ -86,6 +93,14 @@ export interface SentCaptured {
 }
 
 export interface SentHeap extends Omit<HeapReading, 'stacks'> {
+  readonly stacks: SentStacks;
+  readonly objects: readonly number[];
+  readonly sizesBytes: readonly number[];
+  readonly allocObjects: readonly number[];
+  readonly allocBytes: readonly number[];
+}
+
+export interface SentAllocations extends Omit<AllocationReading, 'stacks'> {
   readonly stacks: SentStacks;
   readonly objects: readonly number[];
   readonly sizesBytes: readonly number[];

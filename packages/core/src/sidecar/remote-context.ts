@@ -27,6 +27,9 @@ const REMEMBER_EVERY_MS = 5000;
 /** A profile of the main thread's own is given up when that is blocked so long after it should have been there. */
 const CAPTURE_GRACE_MS = 2000;
 
+/** A recording may hold a lot, and is written down while the main thread works. */
+const RECORDING_GRACE_MS = 30_000;
+
 export interface RemoteParts {
   readonly line: Line;
   readonly main: MainThread;
@@ -55,6 +58,7 @@ export class RemoteContext {
           (facts.offThread ? local.documents.find(({ name }) => name === facts.name) : undefined) ??
           this.#document(facts),
       ),
+      sent.texts.map(({ text, ...facts }) => ({ ...facts, read: () => text })),
     );
     void this.remember();
   }
@@ -159,10 +163,11 @@ export class RemoteContext {
     return {
       ...facts,
       capture: async ({ signal, ...request }) => {
-        const { window, deltaMs = 0 } = request;
-        const waitMs = window ? window.toMicros / 1000 - Date.now() : deltaMs;
+        const { window, deltaMs = 0, recordMs = 0 } = request;
+        const waitMs = window ? window.toMicros / 1000 - Date.now() : deltaMs + recordMs;
         const question = { contextId: this.contextId, name: facts.name, request };
-        const deadlineMs = Math.max(0, waitMs) + CAPTURE_GRACE_MS;
+        const graceMs = recordMs > 0 ? RECORDING_GRACE_MS : CAPTURE_GRACE_MS;
+        const deadlineMs = Math.max(0, waitMs) + graceMs;
         const options = { deadlineMs, signal, inTurns: true };
         const captured = await this.#parts.main.ask('capture', question, options);
         return captured satisfies SentCaptured;

@@ -1,4 +1,4 @@
-import type { HeapReading, HeapSource } from '../recorder/heap-recorder.js';
+import type { AllocationReading, HeapReading, HeapSource } from '../recorder/heap-recorder.js';
 import type { MainThread } from './main-thread.js';
 import type { Receiver } from './transfer.js';
 
@@ -20,7 +20,26 @@ export class RemoteHeap implements HeapSource {
 
   async read({ gc }: { gc: boolean }): Promise<HeapReading> {
     const deadlineMs = gc ? HEAP_DEADLINE_MS : READ_DEADLINE_MS;
-    const { stacks, objects, sizesBytes, ...rest } = await this.#main.ask('heap', { gc }, { deadlineMs });
+    const sent = await this.#main.ask('heap', { gc }, { deadlineMs });
+    const { stacks, objects, sizesBytes, allocObjects, allocBytes, ...rest } = sent;
+    const frames = this.#receiver.stacks(stacks);
+    return {
+      ...rest,
+      stacks: frames.map((each, index) => ({
+        frames: each,
+        objects: objects[index] ?? 0,
+        sizeBytes: sizesBytes[index] ?? 0,
+        allocObjects: allocObjects[index] ?? 0,
+        allocBytes: allocBytes[index] ?? 0,
+      })),
+    };
+  }
+
+  async countAllocations(durationMs: number, signal?: AbortSignal): Promise<AllocationReading> {
+    const deadlineMs = durationMs + HEAP_DEADLINE_MS;
+    const options = { deadlineMs, signal, inTurns: true };
+    const sent = await this.#main.ask('allocations', { durationMs }, options);
+    const { stacks, objects, sizesBytes, ...rest } = sent;
     const frames = this.#receiver.stacks(stacks);
     return {
       ...rest,

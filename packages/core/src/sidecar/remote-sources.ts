@@ -109,6 +109,9 @@ export class RemoteSources implements ProfileSources {
     return { kind, since: new Date(Date.now() - forMs).toISOString(), forMs, method, route };
   }
 
+  /** The code that runs is on the main thread. */
+  labels(): undefined {}
+
   monitor(): never {
     throw new LoopprofError('LOOPPROF_INTERNAL', 'What is counted is counted on the main thread.');
   }

@@ -18,6 +18,7 @@ import {
   DRAIN,
   type MainQuestions,
   type Reading,
+  type SentAllocations,
   type SentCapture,
   type SentCaptured,
   type SentContentions,
@@ -300,7 +301,8 @@ export class Sidecar {
       retainLabels: () => this.#retainLabels(),
       releaseLabels: () => this.#retained.pop()?.release(),
     };
-    const inTurn: Answerers<'capture' | 'snapshot' | 'authorize' | 'log'> = {
+    const inTurn: Answerers<'allocations' | 'capture' | 'snapshot' | 'authorize' | 'log'> = {
+      allocations: ({ durationMs }, signal) => this.#countAllocations(durationMs, signal),
       capture: ({ contextId, name, request }, signal) =>
         contextOf(contextId).capture(name, { ...request, signal }),
       snapshot: ({ contextId }) => contextOf(contextId).takeSnapshot(),
@@ -318,8 +320,21 @@ export class Sidecar {
         stacks: this.#sendStacks(stacks.map(({ frames }) => frames)),
         objects: stacks.map(({ objects }) => objects),
         sizesBytes: stacks.map(({ sizeBytes }) => sizeBytes),
+        allocObjects: rest.totals ? stacks.map(({ allocObjects }) => allocObjects) : [],
+        allocBytes: rest.totals ? stacks.map(({ allocBytes }) => allocBytes) : [],
       };
     });
+  }
+
+  async #countAllocations(durationMs: number, signal: AbortSignal): Promise<SentAllocations> {
+    const heap = this.#options.session.heapRecorder();
+    const { stacks, ...rest } = await heap.countAllocations(durationMs, signal);
+    return this.#undisturbed(() => ({
+      ...rest,
+      stacks: this.#sendStacks(stacks.map(({ frames }) => frames)),
+      objects: stacks.map(({ objects }) => objects),
+      sizesBytes: stacks.map(({ sizeBytes }) => sizeBytes),
+    }));
   }
 
   #sendStacks(stacks: readonly (readonly Frame[])[]): SentStacks {

@@ -1,7 +1,7 @@
 /** What is in a snapshot, made of whatever the registry has. */
 import type { ProfilerConfig } from '../config.js';
 import { isLoopprofError, messageOf } from '../errors.js';
-import type { CaptureRequest, Profile } from '../profiles/profile.js';
+import { isEnabled, type CaptureRequest, type Profile } from '../profiles/profile.js';
 import type { ProfileRegistry } from '../profiles/registry.js';
 import { aborted } from './abort.js';
 
@@ -70,7 +70,7 @@ export function captureProfiles(options: ContentsOptions): Promise<Contents> {
   return collect(
     Object.entries(PROFILE_PARTS).flatMap(([name, { profile: wanted, file }]) => {
       const profile = registry.lookup(wanted);
-      if (!profile || !config[profile.enabledBy]) return [];
+      if (!profile || !isEnabled(profile, config)) return [];
       return [{ name, file, read: () => captureNow(profile, options) }];
     }),
     options.signal,

@@ -1,7 +1,7 @@
 import type { ResolvedConfig } from '../config.js';
 import { LoopprofError } from '../errors.js';
 import type { Logger } from '../logger.js';
-import type { Profile } from '../profiles/profile.js';
+import { isEnabled, type Profile } from '../profiles/profile.js';
 import type { ProfileRegistry } from '../profiles/registry.js';
 import { aborted, unlessAborted } from './abort.js';
 import {
@@ -96,7 +96,7 @@ export class Snapshotter {
     const { registry, config } = this.#options;
     const profile = registry.lookup(PROFILE_PARTS[name].profile);
     if (!profile) throw new LoopprofError('LOOPPROF_UNKNOWN_PROFILE', `There is no ${name} profile.`);
-    if (config[profile.enabledBy]) return profile;
+    if (isEnabled(profile, config)) return profile;
     throw new LoopprofError(
       'LOOPPROF_PROFILE_DISABLED',
       `The ${name} profile is turned off: \`${profile.enabledBy}\` is false.`,
