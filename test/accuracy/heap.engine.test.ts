@@ -1,8 +1,8 @@
 import { fetchProfile } from '../support/fetch.js';
 import { startService, type Service } from '../support/child.js';
-import { cumulativeOf } from '../support/profile.js';
+import { cumulativeOf, HEAP_TYPES } from '../support/profile.js';
 
-const BYTES = 1;
+const BYTES = HEAP_TYPES.indexOf('inuse_space/bytes');
 const MB = 1024 * 1024;
 
 describe('heap profile against known retention', () => {

@@ -119,6 +119,11 @@ const ok200: Row[] = [
   binary('mutex', 'mutex'),
   binary('mutex?seconds=1', 'mutex-delta'),
   ok('mutex?debug=1', /^--- mutex:\ncycles\/second=1000000000\nsampling period=1\n/, { contentType: TEXT }),
+  binary('allocs', 'allocs'),
+  ok('allocs?debug=1', HEAP_TEXT, { contentType: TEXT }),
+  binary('delta_heap', 'delta_heap'),
+  binary('delta_heap?gc=1&seconds=14&client=a', 'delta_heap'),
+  ok('symbol', /^num_symbols: 1\n$/, { contentType: TEXT }),
   binary('profile?seconds=1', 'profile'),
   binary('cpu?seconds=1', 'profile'),
   binary('profile?seconds=1&debug=1', 'profile'),
@@ -140,6 +145,11 @@ const TABLE: Row[] = [
     refused(404, path, /^Unknown profile\. Known: [a-z_, ]*heap[a-z_, ]* profile[a-z_, ]*\n$/),
   ),
   head(refused(404, 'nothing', NOTHING)),
+  refused(
+    404,
+    'cmdline',
+    /^cmdline is served only when it is named: set `sensitive: \{ cmdline: true \}`\.\n$/,
+  ),
 
   ...['', 'heap', 'profile?seconds=1', 'nothing'].map((path) =>
     refused(405, path, /^POST is not allowed here: use GET or HEAD\.\n$/, NOT_ALLOWED),

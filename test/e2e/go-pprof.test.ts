@@ -1,9 +1,8 @@
-import { execFile } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { startService, type Service } from '../support/child.js';
-import { readProfile, totalOf } from '../support/profile.js';
+import { GoPprof, type Report } from '../support/go-pprof.js';
+import { HEAP_TYPES, readProfile, totalOf, type ReadProfile } from '../support/profile.js';
 import { describeWith, hasTool } from '../support/tools.js';
 
 const EXAMPLE = resolve(__dirname, '../../examples/express/src/server.js');
@@ -19,7 +18,7 @@ const KINDS = {
   heap: {
     path: 'heap',
     shownType: 'inuse_space',
-    types: ['inuse_objects/count', 'inuse_space/bytes'],
+    types: HEAP_TYPES,
     periodType: 'PeriodType: space bytes',
     period: 'Period: 524288',
   },
@@ -27,24 +26,13 @@ const KINDS = {
 type Kind = keyof typeof KINDS;
 const KIND_NAMES = Object.keys(KINDS) as Kind[];
 
-interface Report {
-  code: number;
-  stdout: string;
-  stderr: string;
-  /** The lines of stderr that are more than pprof saying what it does. */
-  warnings: string[];
-  /** Where pprof has put what it fetched. */
-  saved: string;
-}
-
 describeWith('go', 'go tool pprof', () => {
-  const room = mkdtempSync(join(tmpdir(), 'loopprof-go-'));
+  const go = new GoPprof();
   const services: Service[] = [];
-  let files = 0;
 
   afterAll(async () => {
     await Promise.all(services.map((service) => service.stop()));
-    rmSync(room, { recursive: true, force: true });
+    go.close();
   });
 
   async function start(...args: Parameters<typeof startService>): Promise<string> {
@@ -53,38 +41,9 @@ describeWith('go', 'go tool pprof', () => {
     return service.url;
   }
 
-  const newFile = (name: string) => join(room, `${++files}-${name}`);
-
-  function pprof(...args: string[]): Promise<Report> {
-    return new Promise((done) => {
-      const env = { ...process.env, PPROF_TMPDIR: room, PPROF_BINARY_PATH: room, GOTOOLCHAIN: 'local' };
-      execFile(
-        'go',
-        ['tool', 'pprof', ...args],
-        { env, maxBuffer: 64 * 1024 * 1024 },
-        (error, stdout, stderr) => {
-          const lines = stderr.split('\n').filter(Boolean);
-          done({
-            code: error ? Number(error.code) : 0,
-            stdout,
-            stderr,
-            warnings: lines.filter(
-              (line) =>
-                !/^(Fetching profile over HTTP from|Saved profile in|Generating report in) /.test(line),
-            ),
-            saved: /^Saved profile in (.*)$/m.exec(stderr)?.[1] ?? '',
-          });
-        },
-      );
-    });
-  }
-
-  /** A report that must come without a complaint. */
-  async function clean(...args: string[]): Promise<Report> {
-    const report = await pprof(...args);
-    expect([report.code, report.warnings]).toEqual([0, []]);
-    return report;
-  }
+  const newFile = (name: string) => go.newFile(name);
+  const pprof = (...args: string[]) => go.run(...args);
+  const clean = (...args: string[]) => go.clean(...args);
 
   function expectTop({ stdout }: Report, kind: Kind): void {
     expect(stdout).toMatch(/^File: server\.js$/m);
@@ -244,13 +203,24 @@ describeWith('go', 'go tool pprof', () => {
       const converted = newFile('text.pb.gz');
       expect((await pprof('-proto', '-output', converted, file)).code).toBe(0);
       const text = readProfile(readFileSync(converted));
-      const inUse = text.sampleTypes.indexOf('inuse_space/bytes');
-      expect(totalOf(text, inUse) / totalOf(readProfile(readFileSync(binary)), 1)).toBeGreaterThan(0.97);
-      expect(totalOf(text, inUse) / totalOf(readProfile(readFileSync(binary)), 1)).toBeLessThan(1.03);
+      const bytesIn = (profile: ReadProfile) =>
+        totalOf(profile, profile.sampleTypes.indexOf('inuse_space/bytes'));
+      expect(bytesIn(text) / bytesIn(readProfile(readFileSync(binary)))).toBeGreaterThan(0.97);
+      expect(bytesIn(text) / bytesIn(readProfile(readFileSync(binary)))).toBeLessThan(1.03);
 
       const top = await pprof('-top', file);
       expect(top.code).toBe(0);
       expect(top.stdout).toMatch(/^Type: inuse_space$/m);
+    });
+
+    it('reads it by URL without a warning, with the names that it asks for afterwards', async () => {
+      const top = await clean('-top', `${index}/heap?debug=1&gc=1`);
+      expect(top.stdout).toMatch(/^Type: inuse_space$/m);
+      expect(top.stdout).toMatch(/ retainedRecords$/m);
+      const converted = newFile('url-text.pb.gz');
+      await clean('-proto', '-output', converted, `${index}/heap?debug=1&gc=1`);
+      const text = readProfile(readFileSync(converted));
+      expect(text.samples.flatMap(({ stack }) => stack).filter(({ name }) => name === '')).toEqual([]);
     });
   });
 

@@ -28,6 +28,16 @@ export interface ReadProfile {
   samples: ReadSample[];
 }
 
+/** Whether V8 tells all allocations from live ones, so that heap profiles have Go's four values. */
+export const COUNTS_TOTALS = Number(process.versions.node.split('.')[0]) >= 26;
+
+/** Sample types of a heap profile on the Node that runs the tests. */
+export const HEAP_TYPES: readonly string[] = [
+  ...(COUNTS_TOTALS ? ['alloc_objects/count', 'alloc_space/bytes'] : []),
+  'inuse_objects/count',
+  'inuse_space/bytes',
+];
+
 /** Decodes gzip'd profile.proto bytes. */
 export function readProfile(bytes: Uint8Array): ReadProfile {
   const proto = Profile.decode(gunzipSync(bytes));

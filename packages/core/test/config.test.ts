@@ -157,6 +157,14 @@ const WRONG: Partial<Record<keyof ProfilerConfig, [value: unknown, shown: string
     [86_400_001, '86400001 (number)'],
     ['1m', "'1m' (string)"],
   ],
+  allocTotals: [
+    ['yes', "'yes' (string)"],
+    [1, '1 (number)'],
+  ],
+  allocWindows: [
+    ['no', "'no' (string)"],
+    [null, 'null'],
+  ],
   engine: [
     ['v8', "'v8' (string)"],
     ['Datadog', "'Datadog' (string)"],
@@ -217,6 +225,14 @@ const WRONG: Partial<Record<keyof ProfilerConfig, [value: unknown, shown: string
     [99, '99 (number)'],
     [1.5e9, '1500000000 (number)'],
   ],
+  sensitive: [
+    [true, 'true (boolean)'],
+    [null, 'null'],
+    [['cmdline'], 'an object with 0'],
+    [[], 'an object with no fields'],
+    [{ cmdline: 'yes' }, 'an object with cmdline'],
+    [{ cmdLine: true }, 'an object with cmdLine'],
+  ],
 };
 
 const RULES: Partial<Record<keyof ProfilerConfig, RegExp>> = {
@@ -239,6 +255,8 @@ const RULES: Partial<Record<keyof ProfilerConfig, RegExp>> = {
   asyncSampleRate: /an integer from 0 to 1000000/,
   leakAgeMs: /an integer from 1000 to 86400000/,
   engine: /one of 'auto', 'datadog', 'inspector'/,
+  allocTotals: /true or false/,
+  allocWindows: /true or false/,
   access: /'loopback', 'public', \{ token \} with at least 16 characters, or \{ authorize \} with a function/,
   windowMs: /an integer from 1000 to 3600000/,
   maxSeconds: /an integer from 1 to 3600/,
@@ -250,6 +268,7 @@ const RULES: Partial<Record<keyof ProfilerConfig, RegExp>> = {
   sidecar: /true or false/,
   stallThresholdMs: /an integer from 20 to 3600000/,
   hangThresholdMs: /an integer from 100 to 3600000/,
+  sensitive: /an object with cmdline, trace, each true or false/,
 };
 
 /** What the field may be, its limits included. */
@@ -297,6 +316,8 @@ const RIGHT: Partial<Record<keyof ProfilerConfig, unknown[]>> = {
   asyncSampleRate: [0, 1, 1_000_000],
   leakAgeMs: [1000, 86_400_000],
   engine: ['auto', 'datadog', 'inspector'],
+  allocTotals: [true, false],
+  allocWindows: [true, false],
   access: ['loopback', 'public', { token: '0123456789abcdef' }, { authorize: () => false }],
   windowMs: [1000, 3_600_000],
   maxSeconds: [1, 3600],
@@ -308,6 +329,7 @@ const RIGHT: Partial<Record<keyof ProfilerConfig, unknown[]>> = {
   sidecar: [true, false],
   stallThresholdMs: [20, 3_600_000],
   hangThresholdMs: [100, 3_600_000],
+  sensitive: [{}, { cmdline: true }, { cmdline: false, trace: true }],
 };
 
 function refusalOf(given: unknown): LoopprofError {

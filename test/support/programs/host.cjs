@@ -5,6 +5,6 @@ const { Profiler } = require('@loopprof/core');
 const profiler = new Profiler({ httpAddr: 'localhost:0', ...JSON.parse(process.argv[2] ?? '{}') });
 profiler.start().then(() => {
   console.log(profiler.address);
-  if (process.argv[3] !== undefined) require(resolve(process.argv[3]));
+  if (process.argv[3]) require(resolve(process.argv[3]));
   else setInterval(() => {}, 1000);
 });
