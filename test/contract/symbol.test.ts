@@ -83,7 +83,12 @@ describe.each(Object.keys(SITES))('symbol, %s', (name) => {
   });
 
   it('refuses other methods', async () => {
-    expect((await fetch(`${base}/symbol`, { method: 'PUT', body: 'x' })).status).toBe(405);
+    const response = await fetch(`${base}/symbol`, { method: 'PUT', body: 'x' });
+    expect([response.status, response.headers.get('allow'), await response.text()]).toEqual([
+      405,
+      'GET, HEAD, POST',
+      'PUT is not allowed here: use GET, HEAD or POST.\n',
+    ]);
   });
 });
 

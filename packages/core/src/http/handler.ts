@@ -61,7 +61,7 @@ export function createHandler(given: HandlerOptions): PprofHandler {
       const response = await answer(request, options);
       return request.method === 'HEAD' ? { ...response, body: '' } : response;
     } catch (error) {
-      return errorResponse(error, request, options.logger);
+      return errorResponse(error, request, options);
     }
   };
 }
@@ -76,11 +76,11 @@ async function answer(request: PprofRequest, options: HandlerState): Promise<Ppr
   if (request.path === SNAPSHOT_PATH) return snapshot(request, options);
   const name = request.path.slice(1);
   const text = options.registry.texts.find((each) => each.name === name);
-  const posted = request.method === 'POST' && text?.post === true;
-  if (request.method !== 'GET' && request.method !== 'HEAD' && !posted) {
+  const methods = methodsOf(request.path, options.registry);
+  if (!methods.includes(request.method)) {
     throw new LoopprofError(
       'LOOPPROF_METHOD_NOT_ALLOWED',
-      `${request.method} is not allowed here: use GET or HEAD.`,
+      `${request.method} is not allowed here: use ${methods.slice(0, -1).join(', ')} or ${methods.at(-1) ?? ''}.`,
     );
   }
   const { pathname, query } = splitUrl(request.url);
@@ -98,6 +98,13 @@ async function answer(request: PprofRequest, options: HandlerState): Promise<Ppr
     );
   }
   return capture(profile, { request, query, options });
+}
+
+/** The methods that a route takes. */
+function methodsOf(path: string, { texts }: ProfileRegistry): readonly string[] {
+  if (path === SNAPSHOT_PATH) return ['POST'];
+  const isPostable = texts.some(({ name, post }) => post === true && path === `/${name}`);
+  return isPostable ? ['GET', 'HEAD', 'POST'] : ['GET', 'HEAD'];
 }
 
 async function snapshot(
@@ -271,7 +278,11 @@ function redirectTo(location: string): PprofResponse {
 }
 
 /** As Go's serveError: pprof shows the text only with `X-Go-Pprof` and a text type. */
-function errorResponse(thrown: unknown, { path }: PprofRequest, logger: Logger): PprofResponse {
+function errorResponse(
+  thrown: unknown,
+  { path }: PprofRequest,
+  { registry, logger }: HandlerOptions,
+): PprofResponse {
   const known = isLoopprofError(thrown);
   if (!known) logger.error({ err: thrown }, `loopprof: a request failed: ${messageOf(thrown)}`);
   const status = known ? thrown.status : 500;
@@ -283,7 +294,7 @@ function errorResponse(thrown: unknown, { path }: PprofRequest, logger: Logger):
       'Content-Type': TEXT,
       'X-Go-Pprof': '1',
       ...(status === 401 ? { 'WWW-Authenticate': 'Basic realm="loopprof"' } : {}),
-      ...(status === 405 ? { Allow: path === SNAPSHOT_PATH ? 'POST' : 'GET, HEAD' } : {}),
+      ...(status === 405 ? { Allow: methodsOf(path, registry).join(', ') } : {}),
       ...retryAfter(known ? thrown : undefined),
     },
     body: `${message}\n`,
