@@ -7,7 +7,7 @@ export type { HandlerAccess, ProfilerEvents } from './profiler.js';
 export { ProfileType, ProfilingManager } from './profiling-manager.js';
 export { getProfiler } from './get-profiler.js';
 export { defaultProfilerConfig } from './config.js';
-export type { Access, AccessRequest, ProfilerConfig, SnapshotLimits } from './config.js';
+export type { Access, AccessRequest, ProfilerConfig, Sensitive, SnapshotLimits } from './config.js';
 export type { EngineName } from './engine/engine-name.js';
 export type {
   ErrorsTrigger,
