@@ -13,6 +13,9 @@ export interface Report {
   saved: string;
 }
 
+/** None takes a second; one that waits for ever says what it waited for. */
+const LONGEST_RUN_MS = 60_000;
+
 /** Runs `go tool pprof`, in a folder of its own for what it saves. */
 export class GoPprof {
   readonly room = mkdtempSync(join(tmpdir(), 'loopprof-go-'));
@@ -34,11 +37,12 @@ export class GoPprof {
       execFile(
         'go',
         ['tool', 'pprof', ...args],
-        { env, maxBuffer: 64 * 1024 * 1024 },
+        { env, maxBuffer: 64 * 1024 * 1024, timeout: LONGEST_RUN_MS },
         (error, stdout, stderr) => {
           const lines = stderr.split('\n').filter(Boolean);
           done({
-            code: error ? Number(error.code) : 0,
+            // Without a code it was ended from outside.
+            code: error ? Number(error.code ?? 1) : 0,
             stdout,
             stderr,
             warnings: lines.filter(
