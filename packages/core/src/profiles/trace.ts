@@ -5,6 +5,7 @@ import { TraceRecording } from '../monitor/trace-recording.js';
 import type { SampleWindow } from '../recorder/sample-store.js';
 import { timedLooksOf } from '../recorder/timed-looks.js';
 import { abortableSleep } from './abortable-sleep.js';
+import { joinPieces } from './join-pieces.js';
 import { createPacer, type Breathe } from './pacer.js';
 import type { Capture, CaptureRequest, Profile } from './profile.js';
 import type { ProfileSources } from './sources.js';
@@ -117,7 +118,7 @@ async function written(sources: ProfileSources, recorded: Recorded): Promise<Cap
   }
   text += `\n],"displayTimeUnit":"ms","otherData":${JSON.stringify(otherData)}}\n`;
   pieces.push(Buffer.from(text));
-  return { body: Buffer.concat(pieces), notes };
+  return { body: await joinPieces(pieces, breathe), notes };
 }
 
 async function writeLoop(
