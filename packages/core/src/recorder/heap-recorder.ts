@@ -249,7 +249,7 @@ export class HeapRecorder implements HeapSource {
       this.#stacks = stacks;
     }
     this.#begin();
-    this.#note = `${because}: what is live counts allocations since ${now()}`;
+    this.#note = `${because}: allocations from before ${now()} are not counted as live`;
   }
 
   #readRun(): ReadonlyMap<number, HeapCounts> {
