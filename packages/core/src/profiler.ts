@@ -444,7 +444,7 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
   /** The sidecar has taken it, or could not, because a rule fired while the event loop was blocked. */
   #onTriggeredSnapshot({ outcome, durationMs }: SentSnapshot): void {
     // First that it fired, then what came of it.
-    this.#watch?.catchUp();
+    this.#watch?.tell();
     if ('error' in outcome)
       this.#onSnapshotFailed(new LoopprofError(outcome.error.code, outcome.error.message));
     else this.#onSnapshot(outcome, durationMs);

@@ -36,8 +36,8 @@ export class TriggerWatch {
   readonly #heapLimitBytes = heapLimitBytes();
   #windows: readonly RequestWindow[] = [];
   #received: string[] = [];
-  /** What the sidecar has looked at, which is not taken up yet. */
-  #followed: Look[] = [];
+  /** Of what the sidecar has looked at, that which the log is to tell. */
+  #untold: Look[] = [];
   #stallSeenMs = Date.now();
   #timer: NodeJS.Timeout | undefined;
   #unsubscribe: (() => void) | undefined;
@@ -72,17 +72,17 @@ export class TriggerWatch {
     this.#unsubscribe = undefined;
   }
 
-  /** Is told what the sidecar has looked at; may be called whatever this thread is in the middle of. */
+  /** Goes on from what the sidecar has looked at. Calls nothing of the host's: the sidecar may have interrupted that. */
   follow(look: Look): void {
-    this.#followed.push(look);
+    this.#triggers.follow(look);
+    const { fired, heldBack } = look.verdict;
+    if (fired.length + heldBack.length > 0) this.#untold.push(look);
   }
 
-  /** Goes on from there, and says in the log what came of it. Never throws. */
-  catchUp(): void {
-    for (const look of this.#followed.splice(0)) {
-      this.#triggers.follow(look);
-      this.#log(look, 'the sidecar took a snapshot while the event loop was blocked');
-    }
+  /** Says in the log what came of it. */
+  tell(): void {
+    for (const look of this.#untold.splice(0))
+      this.#log(look, 'the sidecar takes a snapshot while the event loop is blocked');
   }
 
   /** What can be read whatever this thread is in the middle of. */
@@ -101,11 +101,11 @@ export class TriggerWatch {
     try {
       let look: Look | undefined;
       inStep(() => {
-        this.catchUp();
         look = this.#triggers.look(this.#read(), monotonicMs());
         // Of requests there may be many, and no rule remembers those of before.
         return { ...look, readings: { ...look.readings, requests: [], signals: [] } };
       });
+      this.tell();
       if (!look) return;
       this.#log(look, 'taking a snapshot');
       const [first, ...others] = look.verdict.fired;

@@ -274,10 +274,12 @@ export class Sidecar {
       look();
       return;
     }
-    this.pulse.aloneWithRules(() => {
-      line.drain();
-      line.tell('looked', { contextId, look: look() });
-    });
+    this.#undisturbed(() =>
+      this.pulse.aloneWithRules(() => {
+        line.drain();
+        line.tell('looked', { contextId, look: look() });
+      }),
+    );
   }
 
   #tellContext(contextId: number, { sent }: SidecarContext): void {
@@ -323,7 +325,8 @@ export class Sidecar {
       stalls: reading(() => this.#readStalls()),
       blocks: reading(() => this.#readBlocks()),
       vitals: reading(({ contextId }) => contextOf(contextId).vitals()),
-      looked: ({ contextId, look }) => this.#contexts.get(contextId)?.context.onLook(look),
+      looked: ({ contextId, look }) =>
+        this.#undisturbed(() => this.#contexts.get(contextId)?.context.onLook(look)),
       retainLabels: () => this.#retainLabels(),
       releaseLabels: () => this.#retained.pop()?.release(),
     };

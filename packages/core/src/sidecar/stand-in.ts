@@ -21,7 +21,7 @@ import { writeToStderr } from './stderr.js';
 /** The main thread looks as often, so before that it has not missed a look. */
 const LOOK_EVERY_MS = 1000;
 
-const VITALS_DEADLINE_MS = 300;
+const VITALS_DEADLINE_MS = 500;
 
 export interface StandInOptions {
   readonly line: Line;
@@ -82,7 +82,7 @@ export class StandIn {
     }
   }
 
-  /** Resolves when the snapshots are written. */
+  /** Resolves when what is being written is there. */
   async close(): Promise<void> {
     this.#snapshotter.close();
     await this.#taking;
@@ -100,7 +100,7 @@ export class StandIn {
     }
   }
 
-  #lookWith(vitals: Vitals | undefined, forMs: number): void {
+  #lookWith(vitals: Vitals | undefined, seenMs: number): void {
     const { line, sources, sent } = this.#options;
     line.drain();
     const blocked = sources.blocked();
@@ -109,6 +109,8 @@ export class StandIn {
     if (!last || !blocked) return;
     const nowMs = monotonicMs();
     const { method, route } = blocked;
+    // It may have returned and be blocked anew.
+    const forMs = Math.min(seenMs, blocked.forMs);
     const stall = {
       startedMs: Date.now() - forMs,
       durationMs: forMs,
@@ -127,8 +129,7 @@ export class StandIn {
     this.#last = look;
     line.tell('looked', { contextId: sent.contextId, look } satisfies SentLook);
     const [first, ...others] = look.verdict.fired;
-    if (first)
-      this.#taking = Promise.all([this.#taking, this.#take([first, ...others], blocked)]).then(() => {});
+    if (first) this.#taking = this.#take([first, ...others], blocked);
   }
 
   async #take(triggers: readonly [Firing, ...Firing[]], blocked: BlockedState): Promise<void> {
