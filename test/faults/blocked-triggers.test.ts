@@ -9,6 +9,20 @@ import { readProfile, type ReadProfile } from '../support/profile.js';
 
 const CPU = 1;
 
+/** All that a snapshot has, or says that it lacks. */
+const PARTS = [
+  'block',
+  'cpu',
+  'gc_stats',
+  'goroutine',
+  'memory',
+  'mutex',
+  'requests',
+  'runtime',
+  'stack',
+  'stalls',
+];
+
 interface Line {
   step?: string;
   ended?: string;
@@ -74,7 +88,7 @@ beforeAll(async () => {
       ['allocate 5'],
     ),
     run([{ on: 'stall', longerThanMs: 1000 }], ['native 3000']),
-    run([{ on: 'stall', longerThanMs: 300 }], ['spin 600', 'spin 2500']),
+    run([{ on: 'stall', longerThanMs: 300 }], ['wait 600', 'wait 3000']),
   ]);
 });
 
@@ -89,14 +103,16 @@ it('all that can be told from outside fires in a loop, once, on disk before the 
     taken.map(({ directory, triggers }) => ({ event: 'loopprof.snapshot', directory, triggers })),
   );
   for (const { files, blocked, directory, missing } of taken) {
-    expect(Object.keys(files)).toEqual(expect.arrayContaining(['cpu', 'memory', 'stack', 'runtime']));
-    expect(Object.keys(missing)).toEqual(['mutex', 'goroutine']);
-    expect(blocked).toMatchObject({ kind: 'javascript' });
+    // On a machine that has no CPU for it, what is asked for may come too late.
+    expect(Object.keys({ ...files, ...missing }).sort()).toEqual(PARTS);
+    expect(Object.keys(files)).toEqual(expect.arrayContaining(['cpu', 'runtime', 'stalls']));
+    expect(Object.keys(missing)).toEqual(expect.arrayContaining(['mutex', 'goroutine']));
+    expect(blocked?.forMs).toBeGreaterThan(1000);
     expect(manifestOf(directory).blocked).toEqual(blocked);
   }
   for (const on of rules)
     expect(
-      matching(allRules, new RegExp(`^loopprof: trigger ${on} fired \\(.*: the sidecar took`)),
+      matching(allRules, new RegExp(`^loopprof: trigger ${on} fired \\(.*: the sidecar takes`)),
     ).toHaveLength(1);
   // The memory is still in use: one cooldown for both threads.
   expect(matching(allRules, /trigger rss holds .* its cooldownMs is not over/)).toHaveLength(1);
@@ -125,7 +141,7 @@ it('what never returns has left its snapshot when it is killed', async () => {
   expect({ reason, triggers, blocked }).toMatchObject({
     reason: 'stall',
     triggers: [{ on: 'stall', values: { ...route, ongoing: true, longerThanMs: 1000 } }],
-    blocked: { ...route, kind: 'javascript' },
+    blocked: route,
   });
   const profile = readProfile(readFileSync(join(folder, 'cpu.prof')));
   const samples = profile.samples.filter(({ labels }) => labels['route'] === '/spin/:ms');
@@ -139,9 +155,7 @@ it('native code: what can be had, once', () => {
   const [snapshot, ...others] = native.taken;
   expect([others, native.folders]).toEqual([[], [snapshot?.directory]]);
   expect(snapshot?.blocked?.kind).toBe('native');
-  expect(Object.keys({ ...snapshot?.files, ...snapshot?.missing })).toEqual(
-    expect.arrayContaining(['cpu', 'memory', 'stack', 'runtime', 'stalls']),
-  );
+  expect(Object.keys({ ...snapshot?.files, ...snapshot?.missing }).sort()).toEqual(PARTS);
   expect(Object.keys(snapshot?.files ?? {})).toEqual(expect.arrayContaining(['runtime', 'stalls']));
 });
 

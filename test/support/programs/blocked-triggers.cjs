@@ -1,6 +1,6 @@
 // Runs one step after the other that blocks the event loop, and prints a line of JSON for each, for every snapshot and every line of
 // the log. Arguments: profileDir, `triggers` as JSON, steps.
-const { pbkdf2Sync } = require('node:crypto');
+const { execFileSync } = require('node:child_process');
 const { readdirSync, readFileSync, writeSync } = require('node:fs');
 const { join } = require('node:path');
 const { totalmem } = require('node:os');
@@ -43,20 +43,15 @@ function spinUntil(count) {
   spinHere(1500);
 }
 
-const roundsPerMs = (() => {
-  const startedAtMs = performance.now();
-  pbkdf2Sync('password', 'salt', 100_000, 64, 'sha512');
-  return 100_000 / (performance.now() - startedAtMs);
-})();
-
 const STEPS = {
-  spin: spinHere,
+  // Lets the sidecar in as a loop does, and leaves it the CPU.
+  wait: (ms) => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms),
   allocate: (count) => {
     kept.push(Buffer.alloc(400 * MB, 1));
     kept.push(Array.from({ length: 300_000 }, (_, n) => new Array(20).fill(n + 0.5)));
     spinUntil(count);
   },
-  native: (ms) => pbkdf2Sync('password', 'salt', Math.ceil(roundsPerMs * ms), 64, 'sha512'),
+  native: (ms) => execFileSync('sleep', [String(ms / 1000)]),
 };
 
 async function main() {
