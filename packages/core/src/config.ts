@@ -108,7 +108,8 @@ export interface ProfilerConfig {
   /** How much of the snapshots is kept; a limit that is left out has its default. */
   snapshots: Partial<SnapshotLimits>;
   /**
-   * Rules that take a snapshot by themselves.
+   * Rules that take a snapshot by themselves. All but those that look at requests or signals do so also while the event loop is
+   * blocked, if there is a `sidecar`: once a second, with what can be had meanwhile.
    * @default []
    */
   triggers: readonly TriggerRule[];

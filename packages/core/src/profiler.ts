@@ -19,17 +19,18 @@ import { createRegistry, factsOf, ProfileRegistry } from './profiles/registry.js
 import { mainProcess } from './realm.js';
 import type { Stall } from './recorder/stalls.js';
 import { leaseThread, type ThreadLease } from './shared.js';
+import type { SentSnapshot } from './sidecar/protocol.js';
 import type { SidecarContext } from './sidecar/sidecar.js';
 import { keepAlive } from './snapshots/abort.js';
 import { obstacleTo } from './snapshots/directory.js';
 import { exportCommand } from './snapshots/out-of-memory.js';
 import type { ProcessFacts } from './snapshots/manifest.js';
-import type { Snapshot } from './snapshots/snapshot.js';
+import { snapshotReason, type Snapshot } from './snapshots/snapshot.js';
 import { Snapshotter, type SnapshotRequest } from './snapshots/snapshotter.js';
 import type { Firing } from './snapshots/triggers.js';
 import { Symbolizer } from './symbols/symbolizer.js';
 import { trimFolder, type Reporter, type Thread, type ThreadOptions } from './thread.js';
-import type { WatchedRule } from './trigger-rules.js';
+import { watchedRules } from './trigger-rules.js';
 import { TriggerWatch } from './trigger-watch.js';
 import { packageVersion } from './version.js';
 
@@ -46,7 +47,10 @@ export interface ProfilerEvents {
   slowRequest: [timing: RequestTiming];
   /** A callback held the event loop for `stallThresholdMs` or longer. Emitted when it is over and its samples are there. */
   stall: [stall: Stall];
-  /** A snapshot has been written, by hand, by request or because a rule of `triggers` fired. */
+  /**
+   * A snapshot has been written, by hand, by request or because a rule of `triggers` fired. One with `blocked` was written while the
+   * event loop was blocked; it is told of when that returns.
+   */
   snapshot: [snapshot: Snapshot];
   /** Something that nobody waits for has failed, such as a snapshot that a rule wanted. It is in the log too. */
   error: [error: LoopprofError];
@@ -378,13 +382,19 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
       logger: this.#logger,
     });
     if (config.triggers.some(({ on }) => on === 'outOfMemory')) this.#exportWhenExhausted(config, directory);
-    const rules = config.triggers.filter((rule): rule is WatchedRule => rule.on !== 'outOfMemory');
+    const rules = watchedRules(config.triggers);
     if (rules.length === 0) return;
+    const { monitor, sidecar } = this.#thread();
+    const contextId = this.#contextId;
     this.#watch = new TriggerWatch({
       rules,
-      monitor: this.#thread().monitor,
+      monitor,
       maxRoutes: config.maxSeries,
       logger: this.#logger,
+      inStep: (look) => {
+        if (sidecar && contextId !== undefined) sidecar.lookAtRules(contextId, look);
+        else look();
+      },
       onFired: (firings) => void this.#takeTriggeredSnapshot(firings),
     });
     this.#watch.start();
@@ -423,11 +433,23 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
   async #takeSnapshot(request: SnapshotRequest): Promise<Snapshot> {
     const beganMs = performance.now();
     const snapshot = await this.snapshotter.take(request);
+    this.#onSnapshot(snapshot, Math.round(performance.now() - beganMs));
+    return snapshot;
+  }
+
+  #onSnapshot(snapshot: Snapshot, durationMs: number): void {
     const { reason, directory } = snapshot;
-    const durationMs = Math.round(performance.now() - beganMs);
     this.#logger.info({ reason, directory, durationMs }, `loopprof: snapshot taken: ${directory}`);
     this.#tell('snapshot', () => this.emit('snapshot', snapshot));
-    return snapshot;
+  }
+
+  /** The sidecar has taken it, or could not, because a rule fired while the event loop was blocked. */
+  #onTriggeredSnapshot({ outcome, durationMs }: SentSnapshot): void {
+    // First that it fired, then what came of it.
+    this.#watch?.tell();
+    if ('error' in outcome)
+      this.#onSnapshotFailed(new LoopprofError(outcome.error.code, outcome.error.message));
+    else this.#onSnapshot(outcome, durationMs);
   }
 
   /** All who ask while one is being taken get that one. */
@@ -440,14 +462,18 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
 
   async #takeTriggeredSnapshot(triggers: readonly [Firing, ...Firing[]]): Promise<void> {
     try {
-      await this.#takeSnapshot({ reason: kebabCase(triggers[0].on), triggers });
-    } catch (thrown) {
-      const error = asLoopprofError(thrown);
-      if (error.code === 'LOOPPROF_NOT_STARTED') return;
-      if (error.code !== 'LOOPPROF_WRITE_FAILED')
-        this.#logger.error({ err: error }, `loopprof: a snapshot failed: ${error.message}`);
-      if (this.listenerCount('error') > 0) this.#tell('error', () => this.emit('error', error));
+      await this.#takeSnapshot({ reason: snapshotReason(triggers), triggers });
+    } catch (error) {
+      this.#onSnapshotFailed(asLoopprofError(error));
     }
+  }
+
+  #onSnapshotFailed(error: LoopprofError): void {
+    if (error.code === 'LOOPPROF_NOT_STARTED') return;
+    // What cannot be written the store has logged.
+    if (error.code !== 'LOOPPROF_WRITE_FAILED')
+      this.#logger.error({ err: error }, `loopprof: a snapshot failed: ${error.message}`);
+    if (this.listenerCount('error') > 0) this.#tell('error', () => this.emit('error', error));
   }
 
   /** What a listener throws is not the host's exception. */
@@ -600,10 +626,13 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
     const isHook = typeof access === 'object' && 'authorize' in access;
     return {
       sent: {
-        config: { ...rest, access: isHook ? 'authorize' : access },
+        // Where it leads to must not depend on where the process goes.
+        config: { ...rest, access: isHook ? 'authorize' : access, profileDir: resolve(config.profileDir) },
         profiles: [...this.#local].map(factsOf),
         documents: this.#local.documents.map(factsOf),
         texts: this.#local.facts.map((text) => ({ ...factsOf(text), text: text.read('') })),
+        process: this.#processFacts(),
+        startedMicros: Date.now() * 1000,
       },
       onListening: (address) => {
         if (this.#config !== config) return;
@@ -623,6 +652,12 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
       },
       takeSnapshot: () => this.#takeRequestedSnapshot(),
       authorize: async (request) => isHook && (await access.authorize(request)) === true,
+      vitals: () => {
+        if (!this.#watch) throw notRunning();
+        return this.#watch.vitals();
+      },
+      onLook: (look) => this.#watch?.follow(look),
+      onSnapshot: (sent) => this.#onTriggeredSnapshot(sent),
       log: ({ level, details, message }) => this.#logger[level](details, message),
     };
   }
@@ -670,10 +705,6 @@ function refuseUnwritable(profileDir: string): void {
     'LOOPPROF_INVALID_CONFIG',
     `\`profileDir\` must be a directory that this process can write to or create, got '${profileDir}': ${obstacle}.`,
   );
-}
-
-function kebabCase(name: string): string {
-  return name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 }
 
 function notRunning(): LoopprofError {

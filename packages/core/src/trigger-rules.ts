@@ -135,6 +135,11 @@ export type TriggerRule =
 /** A rule that is looked at again and again. */
 export type WatchedRule = Exclude<TriggerRule, OutOfMemoryTrigger>;
 
+/** All but those that are not. */
+export function watchedRules(rules: readonly TriggerRule[]): WatchedRule[] {
+  return rules.filter((rule) => rule.on !== 'outOfMemory');
+}
+
 export type TriggerKind = TriggerRule['on'];
 
 /** Default of `overMs` of the rules that look at requests. */

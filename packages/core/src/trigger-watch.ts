@@ -6,8 +6,9 @@ import { memoryLimitBytes } from './monitor/memory-limit.js';
 import type { Monitor } from './monitor/monitor.js';
 import { RequestWindow } from './monitor/request-window.js';
 import { mainProcess } from './realm.js';
-import type { Readings, StallReading } from './snapshots/readings.js';
-import { Triggers, type Firing, type HeldBack } from './snapshots/triggers.js';
+import { monotonicMs } from './sidecar/pulse.js';
+import type { Readings, StallReading, Vitals } from './snapshots/readings.js';
+import { Triggers, type Firing, type HeldBack, type Look } from './snapshots/triggers.js';
 import { REQUESTS_OVER_MS, type WatchedRule } from './trigger-rules.js';
 
 export interface TriggerWatchOptions {
@@ -16,6 +17,8 @@ export interface TriggerWatchOptions {
   /** Routes kept apart. */
   readonly maxRoutes: number;
   readonly logger: Logger;
+  /** Has the look had in step with the sidecar, which looks while this thread cannot; or leaves this one out. */
+  readonly inStep: (look: () => Look) => void;
   /** Told of the rules that fired in one reading, of which there is at least one. */
   readonly onFired: (firings: readonly [Firing, ...Firing[]]) => void;
 }
@@ -33,6 +36,8 @@ export class TriggerWatch {
   readonly #heapLimitBytes = heapLimitBytes();
   #windows: readonly RequestWindow[] = [];
   #received: string[] = [];
+  /** Of what the sidecar has looked at, that which the log is to tell. */
+  #untold: Look[] = [];
   #stallSeenMs = Date.now();
   #timer: NodeJS.Timeout | undefined;
   #unsubscribe: (() => void) | undefined;
@@ -67,31 +72,63 @@ export class TriggerWatch {
     this.#unsubscribe = undefined;
   }
 
+  /** Goes on from what the sidecar has looked at. Calls nothing of the host's: the sidecar may have interrupted that. */
+  follow(look: Look): void {
+    this.#triggers.follow(look);
+    const { fired, heldBack } = look.verdict;
+    if (fired.length + heldBack.length > 0) this.#untold.push(look);
+  }
+
+  /** Says in the log what came of it. */
+  tell(): void {
+    for (const look of this.#untold.splice(0))
+      this.#log(look, 'the sidecar takes a snapshot while the event loop is blocked');
+  }
+
+  /** What can be read whatever this thread is in the middle of. */
+  vitals(): Vitals {
+    const { active, idle } = performance.eventLoopUtilization();
+    return {
+      loop: { activeMs: active, idleMs: idle },
+      rssBytes: process.memoryUsage.rss(),
+      heapUsedBytes: oldGenerationBytes(),
+    };
+  }
+
   /** Never throws: a timer of the host's process runs it. */
   #look(): void {
-    const { logger, onFired } = this.#options;
+    const { logger, inStep, onFired } = this.#options;
     try {
-      const nowMs = performance.now();
-      const { fired, heldBack } = this.#triggers.evaluate(this.#read(nowMs), nowMs);
-      for (const held of heldBack) logger.info({ trigger: held }, `loopprof: ${heldBackText(held)}`);
-      for (const firing of fired) logger.info({ trigger: firing }, `loopprof: ${firedText(firing)}`);
-      const [first, ...others] = fired;
+      let look: Look | undefined;
+      inStep(() => {
+        look = this.#triggers.look(this.#read(), monotonicMs());
+        // Of requests there may be many, and no rule remembers those of before.
+        return { ...look, readings: { ...look.readings, requests: [], signals: [] } };
+      });
+      this.tell();
+      if (!look) return;
+      this.#log(look, 'taking a snapshot');
+      const [first, ...others] = look.verdict.fired;
       if (first) onFired([first, ...others]);
     } catch (error) {
       logger.error({ err: error }, `loopprof: the triggers could not be looked at: ${messageOf(error)}`);
     }
   }
 
-  #read(nowMs: number): Readings {
-    const { active, idle } = performance.eventLoopUtilization();
+  #log({ verdict: { fired, heldBack } }: Look, what: string): void {
+    const { logger } = this.#options;
+    for (const held of heldBack) logger.info({ trigger: held }, `loopprof: ${heldBackText(held)}`);
+    for (const firing of fired) logger.info({ trigger: firing }, `loopprof: ${firedText(firing)}: ${what}`);
+  }
+
+  #read(): Readings {
+    const nowMs = performance.now();
     const signals = this.#received;
     this.#received = [];
     return {
+      ...this.vitals(),
       stalls: this.#stalls(),
-      loop: { activeMs: active, idleMs: idle },
-      rssBytes: process.memoryUsage.rss(),
       memoryLimitBytes: memoryLimitBytes(),
-      heapUsedBytes: oldGenerationBytes(),
       heapLimitBytes: this.#heapLimitBytes,
       requests: this.#windows.flatMap((window) => {
         const routes = window.take(nowMs);
@@ -107,13 +144,18 @@ export class TriggerWatch {
     const { blocked } = this.#options.monitor.eventLoopReport();
     const unseen = blocked.filter(({ startedMs }) => startedMs > seenMs);
     for (const { startedMs } of unseen) this.#stallSeenMs = Math.max(this.#stallSeenMs, startedMs);
-    return unseen.map(({ durationMs, method, route }) => ({ durationMs, method, route }));
+    return unseen.map(({ startedMs, durationMs, method, route }) => ({
+      startedMs,
+      durationMs,
+      method,
+      route,
+    }));
   }
 }
 
 function firedText({ on, values, heldBackBefore }: Firing): string {
   const held = heldBackBefore > 0 ? `, after it was held back ${heldBackBefore} times` : '';
-  return `trigger ${on} fired (${valuesText(values)})${held}: taking a snapshot`;
+  return `trigger ${on} fired (${valuesText(values)})${held}`;
 }
 
 function heldBackText({ on, values, because, forMs }: HeldBack): string {

@@ -30,6 +30,8 @@ export interface LoopWatchOptions {
   readonly sources: RemoteSources;
   /** Of the profilers that run. */
   readonly configs: () => readonly Pick<SentConfig, 'hangThresholdMs' | 'profileDir'>[];
+  /** Told again and again how long the event loop has not turned so far, while we did. */
+  readonly onBlocked: (forMs: number) => void;
 }
 
 export class LoopWatch {
@@ -50,7 +52,7 @@ export class LoopWatch {
   }
 
   #tick(): void {
-    const { pulse, configs } = this.#options;
+    const { pulse, configs, onBlocked } = this.#options;
     const now = performance.now();
     const gapMs = now - this.#tickedAtMs;
     this.#tickedAtMs = now;
@@ -62,6 +64,7 @@ export class LoopWatch {
       return;
     }
     this.#seenBlockedMs += Math.min(gapMs, 2 * TICK_MS);
+    onBlocked(this.#seenBlockedMs);
     const thresholds = configs().map(({ hangThresholdMs }) => hangThresholdMs);
     if (this.#reported || thresholds.length === 0 || this.#seenBlockedMs < Math.min(...thresholds)) return;
     this.#reported = true;

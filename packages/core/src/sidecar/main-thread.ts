@@ -32,6 +32,7 @@ const READINGS: Record<keyof Readings, true> = {
   stack: true,
   stalls: true,
   blocks: true,
+  vitals: true,
 };
 
 type Asked<Name extends keyof MainQuestions> = Name extends keyof Readings
@@ -56,6 +57,7 @@ export class MainThread {
   readonly #pulse: Pulse;
   readonly #readings = new Map<string, Promise<Reading>>();
   readonly #doorClosedBecause: string | undefined;
+  #pausedByDebugger: { readonly askedAtMs: number; readonly answer: Promise<boolean> } | undefined;
   #waiting = 0;
   #watching = false;
   #knocking = false;
@@ -70,9 +72,15 @@ export class MainThread {
     this.#doorClosedBecause = doorClosedBecause;
   }
 
-  /** Whether a debugger has stopped it. */
+  /** Whether a debugger has stopped it. Asked once while the event loop does not turn: it takes a tenth of a second in there. */
   async isPausedByDebugger(): Promise<boolean> {
-    return this.#doorClosedBecause === undefined && (await isPausedByDebugger());
+    if (this.#doorClosedBecause !== undefined) return false;
+    const nowMs = performance.now();
+    const last = this.#pausedByDebugger;
+    if (last && this.#pulse.sinceBeatMs > nowMs - last.askedAtMs) return last.answer;
+    const answer = isPausedByDebugger();
+    this.#pausedByDebugger = { askedAtMs: nowMs, answer };
+    return answer;
   }
 
   /** How it is blocked, as far as the last knocks tell; undefined while its event loop turns. */

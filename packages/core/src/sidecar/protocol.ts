@@ -4,9 +4,14 @@ import type { CaptureRequest, Profile } from '../profiles/profile.js';
 import type { JsonDocument } from '../profiles/document.js';
 import type { TextDocument } from '../profiles/text-document.js';
 import type { AccessRequest, ResolvedConfig } from '../config.js';
+import type { LoopprofErrorCode } from '../errors.js';
 import type { StallsReading } from '../profiles/sources.js';
 import type { AllocationReading, HeapReading } from '../recorder/heap-recorder.js';
 import type { Stall, StallStack } from '../recorder/stalls.js';
+import type { ProcessFacts } from '../snapshots/manifest.js';
+import type { Vitals } from '../snapshots/readings.js';
+import type { Snapshot } from '../snapshots/snapshot.js';
+import type { Look } from '../snapshots/triggers.js';
 import type { SentStacks } from './transfer.js';
 
 /** What a worker is started with. */
@@ -45,6 +50,9 @@ export interface SentContext {
   readonly profiles: readonly ProfileFacts[];
   readonly documents: readonly DocumentFacts[];
   readonly texts: readonly SentText[];
+  readonly process: Pick<ProcessFacts, 'pid' | 'engine' | 'loopprof'>;
+  /** When the profiler was started, in microseconds since the epoch. */
+  readonly startedMicros: number;
 }
 
 /** What the sidecar reads of the main thread, with what it asks. */
@@ -57,6 +65,7 @@ export interface Readings {
   stack: { args: undefined; value: SentStacks };
   stalls: { args: undefined; value: SentStalls };
   blocks: { args: undefined; value: SentContentions };
+  vitals: { args: { contextId: number }; value: Vitals };
 }
 
 export interface Reading<T = unknown> {
@@ -79,6 +88,10 @@ export type MainQuestions = {
   snapshot: { args: { contextId: number }; answer: object };
   authorize: { args: { contextId: number; request: AccessRequest }; answer: boolean };
   log: { args: SentLog; answer: void };
+  /** The sidecar has looked at the rules while the event loop was blocked. */
+  looked: { args: SentLook; answer: void };
+  /** It has taken a snapshot, because rules had fired then. */
+  tookSnapshot: { args: SentSnapshot; answer: void };
 };
 
 export interface SentCapture {
@@ -135,6 +148,19 @@ export interface SentContentions {
 export interface SentFacts {
   readonly facts: readonly (readonly [string, string])[];
   readonly problems: readonly string[];
+}
+
+/** Both threads tell each other, so that the rules have one budget. */
+export interface SentLook {
+  readonly contextId: number;
+  readonly look: Look;
+}
+
+export interface SentSnapshot {
+  readonly contextId: number;
+  readonly durationMs: number;
+  readonly outcome:
+    Snapshot | { readonly error: { readonly code: LoopprofErrorCode; readonly message: string } };
 }
 
 export interface SentLog {

@@ -11,7 +11,8 @@ const SIDECAR_LATE_BY = 3;
 const SIDECAR_LATE_AT = 4;
 const SIDECAR_STATE = 5;
 const MAIN_ENTRIES = 6;
-const FIELDS = 7;
+const RULES_HELD = 7;
+const FIELDS = 8;
 
 /** What {@link SIDECAR_STATE} says. */
 const NOT_UP = 0;
@@ -65,6 +66,7 @@ export class Pulse {
     this.beat();
     this.tick(0);
     Atomics.store(this.#fields, SIDECAR_STATE, NOT_UP);
+    Atomics.store(this.#fields, RULES_HELD, 0);
   }
 
   /** The sidecar takes messages from here on. */
@@ -82,6 +84,19 @@ export class Pulse {
   /** Waits until the sidecar has parked, if it is up. */
   waitUntilParked(timeoutMs: number): void {
     Atomics.wait(this.#fields, SIDECAR_STATE, UP, timeoutMs);
+  }
+
+  /**
+   * Looks at the rules of `triggers`, unless the other thread does at this moment. What it tells the other of within `work` is
+   * there when that has its turn, so that no rule fires twice when the event loop returns.
+   */
+  aloneWithRules(work: () => void): void {
+    if (Atomics.compareExchange(this.#fields, RULES_HELD, 0, 1) !== 0) return;
+    try {
+      work();
+    } finally {
+      Atomics.store(this.#fields, RULES_HELD, 0);
+    }
   }
 
   /** The sidecar is alive; `lateByMs` is how much later than it meant to be. */

@@ -9,8 +9,11 @@ import type { JsonDocument } from '../profiles/document.js';
 import type { Capture, CaptureRequest, Profile } from '../profiles/profile.js';
 import { createRegistry, ProfileRegistry } from '../profiles/registry.js';
 import type { ProfileSources } from '../profiles/sources.js';
+import { watchedRules } from '../trigger-rules.js';
 import type { Line } from './line.js';
 import type { MainThread } from './main-thread.js';
+import type { Pulse } from './pulse.js';
+import { StandIn } from './stand-in.js';
 import type { DocumentFacts, ProfileFacts, SentCaptured, SentContext, SentLog } from './protocol.js';
 
 /** The page that says what works is there at once, whatever else is not. */
@@ -32,11 +35,14 @@ const RECORDING_GRACE_MS = 30_000;
 
 export interface RemoteParts {
   readonly line: Line;
+  readonly pulse: Pulse;
   readonly main: MainThread;
   readonly sources: ProfileSources;
 }
 
 export class RemoteContext {
+  /** Looks at the rules of `triggers` while the main thread cannot; undefined where there are none. */
+  readonly standIn: StandIn | undefined;
   readonly #parts: RemoteParts;
   readonly #sent: SentContext;
   readonly #registry: ProfileRegistry;
@@ -60,6 +66,9 @@ export class RemoteContext {
       ),
       sent.texts.map(({ text, ...facts }) => ({ ...facts, read: () => text })),
     );
+    const rules = watchedRules(sent.config.triggers);
+    if (rules.length > 0)
+      this.standIn = new StandIn({ ...parts, sent, rules, registry: this.#registry, logger: this.#logger() });
     void this.remember();
   }
 
@@ -81,6 +90,7 @@ export class RemoteContext {
   async close(): Promise<void> {
     const server = await this.#listening?.catch(() => undefined);
     await server?.close();
+    await this.standIn?.close();
   }
 
   /** Makes a profile for a request that the main thread has let in. */

@@ -27,6 +27,7 @@ import {
   type SentHeap,
   type SentLabels,
   type SentLog,
+  type SentSnapshot,
   type SentStalls,
   type SidecarData,
 } from './protocol.js';
@@ -35,6 +36,8 @@ import { Sender, type SentStacks } from './transfer.js';
 import type { AccessRequest } from '../config.js';
 import type { CaptureRequest } from '../profiles/profile.js';
 import type { StallsReading } from '../profiles/sources.js';
+import type { Vitals } from '../snapshots/readings.js';
+import type { Look } from '../snapshots/triggers.js';
 
 /** One profiler, as the sidecar needs it. */
 export interface SidecarContext {
@@ -47,6 +50,10 @@ export interface SidecarContext {
   takeSnapshot(): Promise<object>;
   authorize(request: AccessRequest): Promise<boolean>;
   log(entry: SentLog): void;
+  vitals(): Vitals;
+  /** Told of a look at the rules, also inside a blocked event loop: nothing of the host's may be called. */
+  onLook(look: Look): void;
+  onSnapshot(sent: SentSnapshot): void;
 }
 
 export interface SidecarOptions {
@@ -258,6 +265,24 @@ export class Sidecar {
     return (await this.#line.ask('capture', sent, { signal })) as SentCaptured;
   }
 
+  /**
+   * Has the rules of `triggers` looked at, after all that the sidecar has seen of them, and tells it of the look; or leaves them for
+   * this time to the sidecar, if that is at it.
+   */
+  lookAtRules(contextId: number, look: () => Look): void {
+    const line = this.#line;
+    if (!line) {
+      look();
+      return;
+    }
+    this.#undisturbed(() =>
+      this.pulse.aloneWithRules(() => {
+        line.drain();
+        line.tell('looked', { contextId, look: look() });
+      }),
+    );
+  }
+
   #tellContext(contextId: number, { sent }: SidecarContext): void {
     this.#line?.tell('attach', { ...sent, contextId });
   }
@@ -288,6 +313,8 @@ export class Sidecar {
       | 'stack'
       | 'stalls'
       | 'blocks'
+      | 'vitals'
+      | 'looked'
       | 'retainLabels'
       | 'releaseLabels'
     > = {
@@ -298,16 +325,20 @@ export class Sidecar {
       stack: reading(() => this.#sendStacks(this.#insideDoor ? [stackBelow(this.#drain)] : [])),
       stalls: reading(() => this.#readStalls()),
       blocks: reading(() => this.#readBlocks()),
+      vitals: reading(({ contextId }) => contextOf(contextId).vitals()),
+      looked: ({ contextId, look }) =>
+        this.#undisturbed(() => this.#contexts.get(contextId)?.context.onLook(look)),
       retainLabels: () => this.#retainLabels(),
       releaseLabels: () => this.#retained.pop()?.release(),
     };
-    const inTurn: Answerers<'allocations' | 'capture' | 'snapshot' | 'authorize' | 'log'> = {
+    const inTurn: Answerers<'allocations' | 'capture' | 'snapshot' | 'authorize' | 'log' | 'tookSnapshot'> = {
       allocations: ({ durationMs }, signal) => this.#countAllocations(durationMs, signal),
       capture: ({ contextId, name, request }, signal) =>
         contextOf(contextId).capture(name, { ...request, signal }),
       snapshot: ({ contextId }) => contextOf(contextId).takeSnapshot(),
       authorize: ({ contextId, request }) => contextOf(contextId).authorize(request),
       log: (entry) => this.#contexts.get(entry.contextId)?.context.log(entry),
+      tookSnapshot: (sent) => this.#contexts.get(sent.contextId)?.context.onSnapshot(sent),
     };
     return { atOnce, inTurn };
   }

@@ -4,7 +4,7 @@ import { closeDoor } from '../engine/main-thread-door.js';
 import { LoopprofError } from '../errors.js';
 import { Line, type Answerer } from './line.js';
 import { LoopWatch } from './loop-watch.js';
-import type { SentCapture, SentContext, SentLabels, SentStalls, SidecarData } from './protocol.js';
+import type { SentCapture, SentContext, SentLabels, SentLook, SentStalls, SidecarData } from './protocol.js';
 import { Pulse } from './pulse.js';
 import { RemoteContext } from './remote-context.js';
 import { RemoteSources } from './remote-sources.js';
@@ -28,12 +28,13 @@ const atOnce: Record<string, Answerer> = {
   chunk: (sent: { startedMicros: number; chunk: SentChunk }) => sources.addChunk(sent),
   labels: (sent: SentLabels) => sources.addLabels(sent),
   stalls: (sent: SentStalls) => sources.setStalls(sent),
+  looked: ({ contextId, look }: SentLook) => contexts.get(contextId)?.standIn?.follow(look),
   park: () => {
     closeDoor();
     pulse.park();
   },
   attach: (sent: SentContext) =>
-    void contexts.set(sent.contextId, new RemoteContext({ line, main: sources.main, sources }, sent)),
+    void contexts.set(sent.contextId, new RemoteContext({ line, pulse, main: sources.main, sources }, sent)),
 };
 
 const inTurn: Record<string, Answerer> = {
@@ -54,6 +55,9 @@ const watch = new LoopWatch({
   pulse,
   sources,
   configs: () => [...contexts.values()].map(({ config }) => config),
+  onBlocked: (forMs) => {
+    for (const { standIn } of contexts.values()) void standIn?.look(forMs);
+  },
 });
 watch.start();
 pulse.up();

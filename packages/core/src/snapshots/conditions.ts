@@ -14,8 +14,8 @@ import type { Readings, RouteReading } from './readings.js';
 /** What was measured and what it was measured against, by name; units are in the names. */
 export type TriggerValues = Readonly<Record<string, number | string | boolean>>;
 
-/** Takes in the readings of a moment; gives the values while the condition holds. */
-export type Condition = (readings: Readings, nowMs: number) => TriggerValues | undefined;
+/** Takes in the readings of a moment; gives the values while the condition holds. What is held back does not count as told. */
+export type Condition = (readings: Readings, nowMs: number, isHeldBack: boolean) => TriggerValues | undefined;
 
 export function conditionOf(rule: WatchedRule): Condition {
   switch (rule.on) {
@@ -46,11 +46,18 @@ function shareAbove(limit: number, parts: TriggerValues, share: number): Trigger
   return share > limit ? { ...parts, share, shareAbove: limit } : undefined;
 }
 
-/** The longest of those that passed the limit. */
+/** The longest of those that passed the limit. One that was told while it lasted is not told again, longer or ended. */
 function stall({ longerThanMs }: StallTrigger): Condition {
-  return ({ stalls }) => {
-    const [longest] = [...stalls].sort((a, b) => b.durationMs - a.durationMs);
-    return longest && longest.durationMs > longerThanMs ? { ...longest, longerThanMs } : undefined;
+  let toldUntilMs = -Infinity;
+  return ({ stalls }, _nowMs, isHeldBack) => {
+    const [longest] = stalls
+      .filter(({ startedMs = Infinity }) => startedMs > toldUntilMs)
+      .sort((a, b) => b.durationMs - a.durationMs);
+    if (!longest || longest.durationMs <= longerThanMs) return undefined;
+    const { startedMs, ...values } = longest;
+    if (longest.ongoing && startedMs !== undefined && !isHeldBack)
+      toldUntilMs = startedMs + longest.durationMs;
+    return { ...values, longerThanMs };
   };
 }
 
@@ -75,7 +82,8 @@ function utilizationBetween(
 ): number {
   const activeMs = to.activeMs - from.activeMs;
   const totalMs = activeMs + to.idleMs - from.idleMs;
-  return totalMs > 0 ? activeMs / totalMs : 0;
+  // Two threads measure it, the one that is blocked finer than the one that watches it.
+  return totalMs > 0 ? Math.min(1, activeMs / totalMs) : 0;
 }
 
 const FLOORS = 20;

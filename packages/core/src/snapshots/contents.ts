@@ -1,5 +1,5 @@
 /** What is in a snapshot, made of whatever the registry has. */
-import type { ProfilerConfig } from '../config.js';
+import type { ResolvedConfig } from '../config.js';
 import { isLoopprofError, messageOf } from '../errors.js';
 import { isEnabled, type CaptureRequest, type Profile } from '../profiles/profile.js';
 import type { ProfileRegistry } from '../profiles/registry.js';
@@ -36,6 +36,14 @@ const DOCUMENT_PARTS: Readonly<Record<string, DocumentPart>> = {
   stalls: { document: 'stalls', file: 'stalls.json' },
 };
 
+/** What holds the event loop, in a snapshot that is taken meanwhile. */
+const BLOCKED_PARTS: Readonly<Record<string, DocumentPart>> = {
+  stack: { document: 'stack', file: 'stack.json' },
+};
+
+/** What of the configuration a snapshot depends on: all but what another thread cannot have. */
+export type SnapshotConfig = Omit<ResolvedConfig, 'access' | 'given'>;
+
 export interface Part {
   readonly name: string;
   readonly file: string;
@@ -58,10 +66,25 @@ export interface Contents {
 
 export interface ContentsOptions {
   readonly registry: ProfileRegistry;
-  readonly config: ProfilerConfig;
+  readonly config: SnapshotConfig;
   /** The stretch that the CPU profile covers. */
   readonly window: Window;
   readonly signal?: AbortSignal | undefined;
+}
+
+/** All there is. */
+export async function captureAll(options: ContentsOptions): Promise<Contents> {
+  const documents = await readDocuments(options, DOCUMENT_PARTS);
+  const profiles = await captureProfiles(options);
+  return together([profiles, documents]);
+}
+
+/** The same while the event loop is blocked: what may pass first. */
+export async function captureBlocked(options: ContentsOptions): Promise<Contents> {
+  const stack = await readDocuments(options, BLOCKED_PARTS);
+  const profiles = await captureProfiles(options);
+  const documents = await readDocuments(options, DOCUMENT_PARTS);
+  return together([profiles, documents, stack]);
 }
 
 /** Captures the profiles that are registered and enabled, one after the other. Rejects only with LOOPPROF_ABORTED. */
@@ -77,10 +100,12 @@ export function captureProfiles(options: ContentsOptions): Promise<Contents> {
   );
 }
 
-/** The counters of the moment. */
-export function readDocuments({ registry, signal }: ContentsOptions): Promise<Contents> {
+function readDocuments(
+  { registry, signal }: ContentsOptions,
+  parts: Readonly<Record<string, DocumentPart>>,
+): Promise<Contents> {
   return collect(
-    Object.entries(DOCUMENT_PARTS).flatMap(([name, { document: wanted, file }]) => {
+    Object.entries(parts).flatMap(([name, { document: wanted, file }]) => {
       const document = registry.documents.find((each) => each.name === wanted);
       if (!document) return [];
       const read = async () => {
@@ -103,6 +128,13 @@ export async function captureNow(
     profile.seconds === 'window' ? { ...request, window } : request,
   );
   return { data: body, notes };
+}
+
+function together(contents: readonly Contents[]): Contents {
+  return {
+    parts: contents.flatMap(({ parts }) => parts),
+    missing: Object.assign({}, ...contents.map(({ missing }) => missing)) as Contents['missing'],
+  };
 }
 
 interface Readable {

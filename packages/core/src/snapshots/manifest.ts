@@ -1,4 +1,5 @@
 import { hostname } from 'node:os';
+import type { BlockedState } from '../profiles/sources.js';
 import type { Contents, Window } from './contents.js';
 import type { Firing } from './triggers.js';
 
@@ -21,6 +22,8 @@ export interface Manifest {
   readonly triggers: readonly Firing[];
   /** ISO 8601. */
   readonly takenAt: string;
+  /** How the event loop was blocked when the rules fired; only in a snapshot that was taken meanwhile. */
+  readonly blocked?: BlockedState;
   /** The stretch that the CPU profile covers. */
   readonly window: { readonly from: string; readonly to: string };
   readonly host: string;
@@ -40,19 +43,21 @@ export interface ManifestInput {
   readonly reason: string;
   readonly triggers: readonly Firing[];
   readonly takenAtMs: number;
+  readonly blocked?: BlockedState | undefined;
   readonly window: Window;
   readonly contents: Contents;
   readonly facts: ProcessFacts;
 }
 
 export function manifestOf(input: ManifestInput): Manifest {
-  const { reason, triggers, takenAtMs, window, contents, facts } = input;
+  const { reason, triggers, takenAtMs, blocked, window, contents, facts } = input;
   const { v8 = '', uv = '' } = process.versions;
   return {
     manifestVersion: 1,
     reason,
     triggers,
     takenAt: new Date(takenAtMs).toISOString(),
+    ...(blocked ? { blocked } : {}),
     window: { from: isoOf(window.fromMicros), to: isoOf(window.toMicros) },
     host: hostname(),
     pid: facts.pid,

@@ -1,6 +1,8 @@
 /** What the rules of `triggers` look at: plain data, so that they can be looked at in another thread than they are read in. */
 
 export interface StallReading {
+  /** In milliseconds since the epoch, as far as it is known. */
+  readonly startedMs?: number;
   readonly durationMs: number;
   /** The route that held the loop, as far as it is known. */
   readonly method?: string;
@@ -25,16 +27,21 @@ export interface RequestsReading {
   readonly routes: readonly RouteReading[];
 }
 
-export interface Readings {
-  /** Those that were noticed since the last readings, and one that still lasts. */
-  readonly stalls: readonly StallReading[];
+/** What the process says of itself at any moment. */
+export interface Vitals {
   /** The event loop's time, since it began: in callbacks, and waiting for something to do. */
   readonly loop: { readonly activeMs: number; readonly idleMs: number };
   readonly rssBytes: number;
+  /** The old generation of V8's heap, which is what runs full. */
+  readonly heapUsedBytes: number;
+}
+
+export interface Readings extends Vitals {
+  /** Those that were noticed since the last readings, and one that still lasts. */
+  readonly stalls: readonly StallReading[];
   /** What the process may use: its cgroup's limit, else the machine's memory. */
   readonly memoryLimitBytes: number;
-  /** The old generation of V8's heap, which is what runs full, and the size at which V8 gives up. */
-  readonly heapUsedBytes: number;
+  /** Size of the old generation at which V8 gives up. */
   readonly heapLimitBytes: number;
   readonly requests: readonly RequestsReading[];
   /** Signals that came since the last readings. */

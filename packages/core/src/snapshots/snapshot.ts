@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import type { BlockedState } from '../profiles/sources.js';
 import type { Part } from './contents.js';
 import { manifestOf, type ManifestInput } from './manifest.js';
 import type { SnapshotStore } from './store.js';
@@ -10,6 +11,8 @@ export interface Snapshot {
   readonly reason: string;
   /** The rules that fired, with the values they fired at. */
   readonly triggers: readonly Firing[];
+  /** How the event loop was blocked when the rules fired; only in a snapshot that was taken meanwhile. */
+  readonly blocked?: BlockedState;
   /** Absolute path; its name begins with the time and ends with the pid. */
   readonly directory: string;
   /** Absolute path of `manifest.json`. */
@@ -20,11 +23,16 @@ export interface Snapshot {
   readonly missing: Readonly<Record<string, string>>;
 }
 
+/** Named after the first rule that fired. */
+export function snapshotReason([{ on }]: readonly [Firing, ...Firing[]]): string {
+  return on.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+}
+
 const MANIFEST = 'manifest.json';
 
 /** Writes the files of a snapshot and its manifest beside them. */
 export async function writeSnapshot(store: SnapshotStore, input: ManifestInput): Promise<Snapshot> {
-  const { reason, triggers, takenAtMs, contents, facts } = input;
+  const { reason, triggers, takenAtMs, blocked, contents, facts } = input;
   const directory = await store.writeSnapshot({ takenAtMs, reason, pid: facts.pid }, [
     ...contents.parts.map(({ file, data }) => ({ name: file, data })),
     { name: MANIFEST, data: `${JSON.stringify(manifestOf(input), undefined, 2)}\n` },
@@ -33,6 +41,7 @@ export async function writeSnapshot(store: SnapshotStore, input: ManifestInput):
   return {
     reason,
     triggers,
+    ...(blocked ? { blocked } : {}),
     directory,
     manifest: join(directory, MANIFEST),
     files: Object.fromEntries(contents.parts.map(pathOf)),

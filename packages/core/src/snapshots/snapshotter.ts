@@ -1,16 +1,17 @@
-import type { ResolvedConfig } from '../config.js';
 import { LoopprofError } from '../errors.js';
 import type { Logger } from '../logger.js';
 import { isEnabled, type Profile } from '../profiles/profile.js';
 import type { ProfileRegistry } from '../profiles/registry.js';
+import type { BlockedState } from '../profiles/sources.js';
 import { aborted, unlessAborted } from './abort.js';
 import {
+  captureAll,
   captureProfiles,
   PROFILE_PARTS,
-  readDocuments,
   type Contents,
   type ContentsOptions,
   type ProfilePartName,
+  type SnapshotConfig,
   type Window,
 } from './contents.js';
 import type { ProcessFacts } from './manifest.js';
@@ -21,6 +22,8 @@ import type { Firing } from './triggers.js';
 export interface SnapshotRequest {
   readonly reason: string;
   readonly triggers?: readonly Firing[];
+  /** How the event loop is blocked, if it is. */
+  readonly blocked?: BlockedState | undefined;
   /** Which parts, and by default all of them and the counters of the moment. */
   readonly capture?: (options: ContentsOptions) => Promise<Contents>;
   /** The stretch that the CPU profile covers, by default the last `profileDurationMs`. */
@@ -30,9 +33,11 @@ export interface SnapshotRequest {
 
 export interface SnapshotterOptions {
   readonly registry: ProfileRegistry;
-  readonly config: ResolvedConfig;
+  readonly config: SnapshotConfig;
   /** Absolute path of `profileDir`. */
   readonly directory: string;
+  /** When the profiler was started, by default now. */
+  readonly startedMicros?: number;
   readonly facts: () => ProcessFacts;
   readonly logger: Logger;
 }
@@ -43,7 +48,7 @@ const LONGEST_FINAL_MS = 5000;
 /** Takes the snapshots of one run of a profiler, one at a time. */
 export class Snapshotter {
   /** When the profiler was started. */
-  readonly startedMicros = Date.now() * 1000;
+  readonly startedMicros: number;
   readonly #options: SnapshotterOptions;
   readonly #store: SnapshotStore;
   #last: Promise<unknown> = Promise.resolve();
@@ -51,7 +56,8 @@ export class Snapshotter {
 
   constructor(options: SnapshotterOptions) {
     this.#options = options;
-    const { directory, config, logger } = options;
+    const { directory, config, logger, startedMicros = Date.now() * 1000 } = options;
+    this.startedMicros = startedMicros;
     this.#store = new SnapshotStore({ directory, limits: config.snapshots, logger });
   }
 
@@ -110,7 +116,7 @@ export class Snapshotter {
   }
 
   async #take(request: SnapshotRequest): Promise<Snapshot> {
-    const { reason, triggers = [], capture = captureAll, signal } = request;
+    const { reason, triggers = [], blocked, capture = captureAll, signal } = request;
     await this.#store.prepare();
     const takenAtMs = Date.now();
     const options = {
@@ -123,6 +129,7 @@ export class Snapshotter {
       reason,
       triggers,
       takenAtMs,
+      blocked,
       window: options.window,
       contents,
       facts: this.#options.facts(),
@@ -146,15 +153,6 @@ export class Snapshotter {
     this.#last = result.catch(() => {});
     return unlessAborted(result, signal);
   }
-}
-
-async function captureAll(options: ContentsOptions): Promise<Contents> {
-  const documents = await readDocuments(options);
-  const profiles = await captureProfiles(options);
-  return {
-    parts: [...profiles.parts, ...documents.parts],
-    missing: { ...profiles.missing, ...documents.missing },
-  };
 }
 
 function stopped(): LoopprofError {

@@ -248,3 +248,58 @@ describe('interval', () => {
     expect(triggers.evaluate(well(3001), 3_001_000).fired).toHaveLength(0);
   });
 });
+
+describe('stall', () => {
+  const rule: WatchedRule = { on: 'stall', longerThanMs: 500, cooldownMs: 0 };
+  const ongoing = (n: number, durationMs: number): Readings =>
+    well(n, { stalls: [{ startedMs: n * 1000 - durationMs, durationMs, ongoing: true }] });
+  const ended = (n: number, startedMs: number, durationMs: number): Readings =>
+    well(n, { stalls: [{ startedMs, durationMs }] });
+
+  it('fires once for one that is seen again and again, and then in full', () => {
+    const triggers = new Triggers([rule]);
+    const firedAt = (readings: Readings, n: number) => triggers.evaluate(readings, n * 1000).fired.length;
+    expect(firedAt(ongoing(10, 400), 10)).toBe(0);
+    expect(firedAt(ongoing(11, 1400), 11)).toBe(1);
+    expect(firedAt(ongoing(12, 2400), 12)).toBe(0);
+    // The one that was blocked knows better when that began.
+    expect(firedAt(ended(13, 9540, 3000), 13)).toBe(0);
+    expect(firedAt(ended(14, 12_600, 800), 14)).toBe(1);
+  });
+
+  it('that is held back while it lasts fires when it may', () => {
+    const triggers = new Triggers([{ ...rule, cooldownMs: 5000 }]);
+    const seconds = [11, 12, 13, 14, 15, 16, 17];
+    triggers.evaluate(ended(10, 9000, 600), 10_000);
+    const fired = seconds.filter(
+      (n) => triggers.evaluate(ongoing(n, (n - 10) * 1000), n * 1000).fired.length > 0,
+    );
+    expect(fired).toEqual([15]);
+  });
+});
+
+describe('two that follow each other', () => {
+  it.each(KINDS)('%s: fires when one would, whoever looks', (kind) => {
+    const [rule, bad] = CASES[kind];
+    const rules: WatchedRule[] = [{ ...rule, cooldownMs: 20_000, maxPerHour: 3 }];
+    const [one, first, second] = [new Triggers(rules), new Triggers(rules), new Triggers(rules)];
+    for (let n = 0; n < 1200; n++) {
+      const readings = n < 1000 ? well(n) : bad(n);
+      // In turns of uneven length.
+      const [looks, follows] = n % 7 < 3 ? [first, second] : [second, first];
+      const look = looks.look(readings, n * 1000);
+      follows.follow(look);
+      expect(look.verdict).toEqual(one.evaluate(readings, n * 1000));
+    }
+  });
+
+  it('one that comes late knows what is used up', () => {
+    const rules: WatchedRule[] = [{ on: 'rss', shareAbove: 0.1 }];
+    const first = new Triggers(rules);
+    first.evaluate(well(1), 1000);
+    const late = new Triggers(rules);
+    late.follow(first.look(well(2), 2000));
+    expect(late.evaluate(well(3), 3000)).toEqual({ fired: [], heldBack: [] });
+    expect(late.evaluate(well(400), 400_000).fired.map(({ heldBackBefore }) => heldBackBefore)).toEqual([2]);
+  });
+});
