@@ -10,7 +10,7 @@ import Koa from 'koa';
 import { startService } from '../support/child.js';
 import { listen, type Listening } from '../support/listen.js';
 
-const profiler = new Profiler({ httpAddr: 'localhost:0' });
+const profiler = new Profiler({ httpAddr: 'localhost:0', memorySampleBytes: 65_536 });
 const servers: Listening[] = [];
 
 async function serve(app: RequestListener): Promise<string> {
@@ -40,7 +40,13 @@ const SITES: Record<string, () => Promise<string>> = {
   },
 };
 
-beforeAll(() => profiler.start());
+/** What the heap profile has to show, whatever else has been allocated. */
+let kept: number[][] = [];
+
+beforeAll(async () => {
+  await profiler.start();
+  kept = Array.from({ length: 200 }, () => new Array<number>(5000).fill(kept.length));
+});
 afterAll(async () => {
   await Promise.all(servers.map((server) => server.close()));
   await profiler.stop();
@@ -60,6 +66,7 @@ describe.each(Object.keys(SITES))('symbol, %s', (name) => {
   });
 
   it('names every address that a text profile holds, posted or in the query', async () => {
+    expect(kept).toHaveLength(200);
     expect(addresses.length).toBeGreaterThan(10);
     for (const response of [
       await post(`${base}/symbol`, addresses.join('+')),
