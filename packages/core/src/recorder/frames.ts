@@ -16,15 +16,16 @@ export interface Frame {
   readonly column: number;
 }
 
-const PSEUDO_KINDS: Record<string, FrameKind> = {
-  '(idle)': 'idle',
-  '(program)': 'program',
-  '(garbage collector)': 'gc',
-};
+/** No plain object: functions are called `toString` and `constructor` too. */
+const PSEUDO_KINDS = new Map<string, FrameKind>([
+  ['(idle)', 'idle'],
+  ['(program)', 'program'],
+  ['(garbage collector)', 'gc'],
+]);
 
 /** A frame for something that is not a JavaScript function. */
 export function pseudoFrame(functionName: string): Frame {
-  return { kind: PSEUDO_KINDS[functionName] ?? 'code', functionName, url: '', line: 0, column: 0 };
+  return { kind: PSEUDO_KINDS.get(functionName) ?? 'code', functionName, url: '', line: 0, column: 0 };
 }
 
 /** Code that is generated at run time may add frames for ever; past this many the table starts anew. */
