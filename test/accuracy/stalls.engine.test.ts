@@ -13,8 +13,8 @@ interface Known {
   functionName: string;
   startedMs: number;
   durationMs: number;
-  /** What of that the machine ran others in. */
-  runDelayMs: number;
+  /** How long the machine held the thread right before and after. */
+  heldAroundMs: number;
 }
 
 interface Stall {
@@ -171,16 +171,19 @@ describe(`${COUNT} stalls of 60 to 600 ms and ${LONG_ONES} of up to 3 s`, () => 
     if (own.length > 0)
       expect(rightMs / total(own.map(({ known: each }) => each))).toBeGreaterThanOrEqual(0.97);
 
-    // The lengths are right, within 5 ms and what the machine ran others in before and after, when nothing of the known time passed.
+    // The lengths are right, within 5 ms and how long the machine held the thread right before and after, which to the loop is the
+    // same callback. A virtual machine is held by its host as well, for as much as 40 ms, and to its scheduler that was work of the
+    // thread: no figure in it tells. Those are few and lengthen single stalls, not the half of them.
     const off = pairs
       .filter(({ found }) => found.length === 1)
-      .map(({ known: each, found }) => {
-        const stall = found[0] as Stall;
-        const aroundMs = Math.max(0, (stall.runDelayMs ?? 0) - each.runDelayMs);
-        return { offMs: Math.abs(stall.durationMs - each.durationMs), allowedMs: 5 + aroundMs };
-      });
-    const tooFar = off.filter(({ offMs, allowedMs }) => offMs > allowedMs);
-    if (tooFar.length > 0.03 * off.length) expect(tooFar).toEqual([]);
+      .map(({ known: each, found }) => ({
+        offMs: (found[0] as Stall).durationMs - each.durationMs,
+        heldMs: Math.max(0, each.heldAroundMs),
+      }))
+      .sort((a, b) => a.offMs - b.offMs);
+    const tooFar = off.filter(({ offMs, heldMs }) => offMs < -5 || offMs > 5 + heldMs);
+    if (tooFar.length > 0.1 * off.length) expect(tooFar).toEqual([]);
+    expect(Math.abs(off[off.length >> 1]?.offMs ?? Infinity)).toBeLessThan(2.5);
 
     // The samples are in the right function.
     let inFunction = 0;

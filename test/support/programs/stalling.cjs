@@ -24,28 +24,43 @@ function checkRules(ms) {
   return work(ms) + 3;
 }
 
-/** How long this thread has been ready to run while the machine ran others. */
-function runDelayMs() {
-  return Number(readFileSync('/proc/thread-self/schedstat', 'latin1').split(' ')[1]) / 1e6;
+/** What there has been of the clock, of this thread's CPU time, and of the event loop's waiting. */
+function reading() {
+  // Brings the figure in the file up to now.
+  process.cpuUsage();
+  const cpuMs = Number(readFileSync('/proc/thread-self/schedstat', 'latin1').split(' ')[0]) / 1e6;
+  return { atMs: performance.now(), cpuMs, idleMs: performance.nodeTiming.idleTime };
 }
 
-/** Runs it, and remembers how long it really took, and what of that the machine ran others. */
+/** How long, between two readings, this thread had work and the machine did not let it: what others had of the core, or of the host. */
+function heldMs(from, to) {
+  return to.atMs - from.atMs - (to.cpuMs - from.cpuMs) - (to.idleMs - from.idleMs);
+}
+
+/** Runs it, and remembers how long it really took, and how long the machine held the thread before it and after. */
 function note(req, run) {
-  const delayBeforeMs = runDelayMs();
+  const before = reading();
   const startedMs = performance.timeOrigin + performance.now();
   run(Number(req.params.ms));
   const durationMs = performance.timeOrigin + performance.now() - startedMs;
-  known.push({
-    route: req.route.path,
-    functionName: run.name,
-    startedMs,
-    durationMs,
-    runDelayMs: runDelayMs() - delayBeforeMs,
+  const after = reading();
+  req.res.once('finish', () => {
+    known.push({
+      route: req.route.path,
+      functionName: run.name,
+      startedMs,
+      durationMs,
+      heldAroundMs: heldMs(req.arrived, before) + heldMs(after, reading()),
+    });
   });
 }
 
 profiler.start().then(() => {
   const app = express();
+  app.use((req, _res, next) => {
+    req.arrived = reading();
+    next();
+  });
   app.use(profilingMiddleware({ profiler, access: 'loopback' }));
   app.get('/report/:ms', (req, res) => {
     note(req, renderReport);

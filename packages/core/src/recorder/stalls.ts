@@ -186,8 +186,9 @@ function looksIn(chunks: readonly Chunk[], { startedMicros, endedMicros }: SeenS
  */
 function longestCallback(
   looks: readonly StallLook[],
-  { startedMicros, endedMicros }: SeenStall,
+  seen: SeenStall,
 ): { fromMicros: number; toMicros: number; looks: readonly StallLook[] } {
+  if (looks.length === 0) return { fromMicros: seen.startedMicros, toMicros: seen.endedMicros, looks };
   let best = { first: 0, end: looks.length };
   let longestMicros = -1;
   for (let first = 0; first < looks.length;) {
@@ -199,7 +200,7 @@ function longestCallback(
       if (id !== 0 && asyncId !== id) break;
       id = asyncId;
     }
-    const lengthMicros = boundary(looks, end, endedMicros) - boundary(looks, first, startedMicros);
+    const lengthMicros = boundary(looks, end, seen) - boundary(looks, first, seen);
     if (lengthMicros > longestMicros) {
       longestMicros = lengthMicros;
       best = { first, end };
@@ -207,17 +208,28 @@ function longestCallback(
     first = end;
   }
   return {
-    fromMicros: best.first === 0 ? startedMicros : boundary(looks, best.first, startedMicros),
-    toMicros: best.end === looks.length ? endedMicros : boundary(looks, best.end, endedMicros),
+    fromMicros: boundary(looks, best.first, seen),
+    toMicros: boundary(looks, best.end, seen),
     looks: looks.slice(best.first, best.end),
   };
 }
 
-/** Between the look at `index` and the one before. */
-function boundary(looks: readonly StallLook[], index: number, outerMicros: number): number {
+/**
+ * Between the look at `index` and the one before. The marks of the monitor are closer to the truth than the half of a sampling
+ * interval: a look beyond them saw what came before or after.
+ */
+function boundary(
+  looks: readonly StallLook[],
+  index: number,
+  { startedMicros, endedMicros }: SeenStall,
+): number {
   const before = looks[index - 1];
   const after = looks[index];
-  return before && after ? (before.timeMicros + after.timeMicros) / 2 : outerMicros;
+  if (!before) return startedMicros;
+  if (!after) return endedMicros;
+  if (before.timeMicros < startedMicros) return startedMicros;
+  if (after.timeMicros > endedMicros) return endedMicros;
+  return (before.timeMicros + after.timeMicros) / 2;
 }
 
 function causeOf(
