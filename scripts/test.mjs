@@ -38,7 +38,8 @@ function read(report) {
 function run({ binary, version, only = [] }) {
   const report = path.join(reports, `${version}.json`);
   rmSync(report, { force: true });
-  const cache = path.join(root, '.cache', 'jest', version);
+  // One for all Nodes: what is compiled is the same, and the longest files of the first run begin first in the others.
+  const cache = path.join(root, '.cache', 'jest');
   const { status, signal } = spawnSync(
     binary,
     [jest, ...only, '--json', '--outputFile', report, '--cacheDirectory', cache, ...jestArguments],
