@@ -1,4 +1,7 @@
 /** Ways in that must not be, at every door. Raw sockets, since no HTTP client would send most of these. */
+import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { rawRequest } from '../support/raw.js';
 import { openDoors, type Door, type Doors } from '../support/doors.js';
 
@@ -112,6 +115,21 @@ function attacks({ base, name }: Door): Attack[] {
     });
   }
   for (const host of HOSTS) rows.push({ name: `Host "${host}"`, lines: [get(profile), `Host: ${host}`] });
+  // What a page can have a browser post without asking first.
+  const posts: Record<string, string[]> = {
+    ...MARKS,
+    'a form of another site': [LOCAL, 'Origin: null', 'Content-Type: application/x-www-form-urlencoded'],
+    'a form of another port': [LOCAL, 'Sec-Fetch-Site: same-site', 'Content-Type: text/plain'],
+    ...Object.fromEntries(HOSTS.map((host) => [`Host "${host}"`, [`Host: ${host}`]])),
+  };
+  for (const [mark, lines] of Object.entries(posts)) {
+    for (const route of ['snapshot', 'snapshot?x', 'symbol']) {
+      rows.push({
+        name: `POST ${route} with ${mark}`,
+        lines: [`POST ${base}/${route} HTTP/1.1`, ...lines, 'Content-Length: 0'],
+      });
+    }
+  }
   rows.push(
     { name: 'two Hosts', lines: [get(profile), LOCAL, 'Host: evil.example'] },
     { name: 'two Hosts, the other way round', lines: [get(profile), 'Host: evil.example', LOCAL] },
@@ -197,9 +215,14 @@ const NAMES = [
 ];
 
 describe('the table of attacks', () => {
+  const profileDir = path.join(mkdtempSync(path.join(tmpdir(), 'loopprof-attacks-')), 'profiles');
+  const written = (): number => (existsSync(profileDir) ? readdirSync(profileDir).length : 0);
   let open: Doors;
-  beforeAll(async () => (open = await openDoors({ access: 'loopback', enableCPU: false })));
-  afterAll(() => open.close());
+  beforeAll(async () => (open = await openDoors({ access: 'loopback', enableCPU: false, profileDir })));
+  afterAll(async () => {
+    await open.close();
+    rmSync(path.dirname(profileDir), { recursive: true });
+  });
 
   it('goes to every door', () => {
     expect(open.doors.map(({ name }) => name)).toEqual(NAMES);
@@ -209,8 +232,13 @@ describe('the table of attacks', () => {
     const door = open.doors.find((each) => each.name === name) as Door;
     const welcome = () => rawRequest(door.port, [`GET ${door.base}/heap HTTP/1.1`, LOCAL]);
     expect((await welcome()).body.slice(0, 2)).toBe('\x1f\x8b');
+    const files = written();
     expect(await sendAll(door, attacks(door))).toEqual([]);
+    expect(written()).toBe(files);
     expect((await welcome()).body.slice(0, 2)).toBe('\x1f\x8b');
+    const snapshot = [`POST ${door.base}/snapshot HTTP/1.1`, LOCAL, 'Content-Length: 0'];
+    expect((await rawRequest(door.port, snapshot)).status).toBe(201);
+    expect(written()).toBeGreaterThan(files);
   });
 });
 
