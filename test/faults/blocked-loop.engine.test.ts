@@ -1,5 +1,5 @@
 /** What is answered while the event loop of the process is blocked: that is when somebody asks. */
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -184,6 +184,9 @@ describe('while JavaScript blocks the event loop', () => {
 
   it('the route is known without a label: the one that was reached last', async () => {
     const profileDir = mkdtempSync(join(tmpdir(), 'loopprof-hang-'));
+    const [oldReport, oldSnapshot] = ['20200101T000000.000Z-hang-1.json', '20200101T000000.000Z-manual-1'];
+    writeFileSync(join(profileDir, oldReport), '{}');
+    mkdirSync(join(profileDir, oldSnapshot));
     const { pprof, app } = await start({ hangThresholdMs: 500, profileDir });
     const { done } = await block(`${app}/spin/4000`, pprof);
     await sleep(1200);
@@ -199,7 +202,11 @@ describe('while JavaScript blocks the event loop', () => {
       file: expect.stringContaining(profileDir) as string,
     });
     expect(line).toContain('spinInScript');
-    const [file = ''] = readdirSync(profileDir);
+    // Reports make room for each other, not for snapshots.
+    const [file = ''] = readdirSync(profileDir).filter((name) => name !== oldSnapshot);
+    expect(readdirSync(profileDir)).toEqual([oldSnapshot, file]);
+    expect(file).toMatch(/^20\d{6}T\d{6}\.\d{3}Z-hang-\d+\.json$/);
+    expect(statSync(join(profileDir, file)).mode & 0o777).toBe(0o600);
     expect(readFileSync(join(profileDir, file), 'utf8')).toContain('spinInScript');
     rmSync(profileDir, { recursive: true });
     if (LABELS_COST_NOTHING) {

@@ -59,7 +59,7 @@ async function run(triggers: readonly TriggerRule[], steps: readonly string[]): 
 
 const snapshotsIn = (folder: string): string[] =>
   (existsSync(folder) ? readdirSync(folder) : [])
-    .filter((name) => /^\d/.test(name))
+    .filter((name) => /^\d.*-\d+$/.test(name))
     .map((name) => join(folder, name));
 
 const manifestOf = (folder: string): Manifest =>

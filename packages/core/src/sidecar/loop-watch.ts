@@ -1,9 +1,10 @@
 /** Watches the main thread's event loop from outside, and reports a hang while it lasts. */
-import { randomBytes } from 'node:crypto';
-import { mkdir, open, rename, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { PprofFrame } from '../pprof/profile-data.js';
 import { cpuStacksOf } from '../recorder/cpu-stacks.js';
+import { ensureDirectory } from '../snapshots/directory.js';
+import { replaceFile } from '../snapshots/files.js';
+import { makeRoom, REPORT_SUFFIX, snapshotName } from '../snapshots/retention.js';
 import type { SentConfig } from './protocol.js';
 import { TICK_MS, type Pulse } from './pulse.js';
 import type { RemoteSources } from './remote-sources.js';
@@ -29,7 +30,7 @@ export interface LoopWatchOptions {
   readonly pulse: Pulse;
   readonly sources: RemoteSources;
   /** Of the profilers that run. */
-  readonly configs: () => readonly Pick<SentConfig, 'hangThresholdMs' | 'profileDir'>[];
+  readonly configs: () => readonly Pick<SentConfig, 'hangThresholdMs' | 'profileDir' | 'snapshots'>[];
   /** Told again and again how long the event loop has not turned so far, while we did. */
   readonly onBlocked: (forMs: number) => void;
 }
@@ -140,21 +141,16 @@ export class LoopWatch {
     const [config] = this.#options.configs();
     if (!config) return null;
     const directory = resolve(config.profileDir);
-    const name = `hang-${new Date().toISOString().replaceAll(':', '-')}-${process.pid}.json`;
-    const temporary = join(directory, `.${name}.${randomBytes(6).toString('hex')}`);
+    const nowMs = Date.now();
+    const name = snapshotName({ takenAtMs: nowMs, reason: 'hang', pid: process.pid }) + REPORT_SUFFIX;
+    const data = `${JSON.stringify(report, undefined, 2)}\n`;
     try {
-      await mkdir(directory, { recursive: true, mode: 0o700 });
-      const file = await open(temporary, 'wx', 0o600);
-      try {
-        await file.writeFile(`${JSON.stringify(report, undefined, 2)}\n`);
-        await file.sync();
-      } finally {
-        await file.close();
-      }
-      await rename(temporary, join(directory, name));
+      await ensureDirectory(directory);
+      const room = { count: 1, sizeBytes: Buffer.byteLength(data), nowMs, forReports: true };
+      await makeRoom(directory, config.snapshots, room);
+      await replaceFile(join(directory, name), data);
       return join(directory, name);
     } catch {
-      await rm(temporary, { force: true }).catch(() => {});
       return null;
     }
   }

@@ -1,4 +1,4 @@
-/** Keeps the snapshots of a directory within their limits, whoever wrote them. */
+/** Keeps the snapshots of a directory within their limits, and the reports of hangs within the same, whoever wrote them. */
 import { lstat, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { SnapshotLimits } from '../config.js';
@@ -17,6 +17,9 @@ export interface SnapshotId {
   readonly pid: number;
 }
 
+/** Reports are files, snapshots directories: the small ones that are many do not push the others out. */
+export const REPORT_SUFFIX = '.json';
+
 interface Kept {
   readonly path: string;
   readonly takenAtMs: number;
@@ -29,15 +32,17 @@ export function snapshotName({ takenAtMs, reason, pid }: SnapshotId): string {
 }
 
 /**
- * Removes the oldest snapshots until what is left, and one more of `room.sizeBytes`, is within the limits. Touches nothing but what
- * has a snapshot's name.
+ * Removes the oldest snapshots (or reports) until what is left, and one more of `room.sizeBytes`, is within the limits. Touches nothing
+ * but what has a snapshot's name.
  */
 export async function makeRoom(
   directory: string,
   limits: SnapshotLimits,
-  room: { count: number; sizeBytes: number; nowMs: number },
+  room: { count: number; sizeBytes: number; nowMs: number; forReports?: boolean },
 ): Promise<void> {
-  const kept = await snapshotsIn(directory, room.nowMs);
+  const kept = (await snapshotsIn(directory, room.nowMs)).filter(
+    ({ path }) => path.endsWith(REPORT_SUFFIX) === (room.forReports === true),
+  );
   let { length: count } = kept;
   let sizeBytes = kept.reduce((sum, snapshot) => sum + snapshot.sizeBytes, 0);
   for (const snapshot of kept) {
