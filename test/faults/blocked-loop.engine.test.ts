@@ -172,24 +172,18 @@ describe('while JavaScript blocks the event loop', () => {
     );
   });
 
-  it('the first byte of the index comes within 250 ms, and again and again', async () => {
-    const { pprof, app } = await start();
-    const { done } = await block(`${app}/spin/${SPIN_MS}`, pprof);
-    const times: number[] = [];
-    for (let n = 0; n < 8; n++) times.push((await ask(pprof)).firstByteMs);
-    // On a busy machine one may have waited for a core; most never do.
-    expect(times.filter((ms) => ms <= 250).length).toBeGreaterThanOrEqual(6);
-    await done;
-  });
-
-  it('the route is known without a label: the one that was reached last', async () => {
+  it('the first byte comes within 250 ms, with the route that was reached last where there is no label', async () => {
     const profileDir = mkdtempSync(join(tmpdir(), 'loopprof-hang-'));
     const [oldReport, oldSnapshot] = ['20200101T000000.000Z-hang-1.json', '20200101T000000.000Z-manual-1'];
     writeFileSync(join(profileDir, oldReport), '{}');
     mkdirSync(join(profileDir, oldSnapshot));
     const { pprof, app } = await start({ hangThresholdMs: 500, profileDir });
     const { done } = await block(`${app}/spin/4000`, pprof);
-    await sleep(1200);
+    const times: number[] = [];
+    for (let n = 0; n < 8; n++) times.push((await ask(pprof)).firstByteMs);
+    // On a busy machine one may have waited for a core; most never do.
+    expect(times.filter((ms) => ms <= 250).length).toBeGreaterThanOrEqual(6);
+    await sleep(800);
     const { blocked } = jsonOf<{ blocked: Blocked }>(await ask(`${pprof}runtime`));
     expect(blocked).toMatchObject({ kind: 'javascript', route: '/spin/:ms' });
     await done;

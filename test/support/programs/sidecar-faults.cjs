@@ -1,4 +1,4 @@
-// An app whose sidecar can be brought down: GET /sidecar/<how> does it ('exit', 'throw', 'spin', 'fill', 'terminate'). GET / is the
+// An app whose sidecar can be brought down: GET /sidecar/<how> does it ('exit', 'throw', 'spin', 'wait', 'fill', 'terminate'). GET / is the
 // app, /logged what was logged. Prints the app's URL and the index page's. argv[2]: a configuration as JSON.
 const { createServer } = require('node:http');
 const threads = require('node:worker_threads');
@@ -11,6 +11,7 @@ const wrapper = `
     if (how === 'exit') process.exit(9);
     if (how === 'throw') throw new Error('out of luck in the sidecar');
     if (how === 'spin') for (;;);
+    if (how === 'wait') Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
     for (const kept = []; ; ) kept.push(new Array(1e5).fill(kept.length + 0.5));
   });
   parentPort.unref();
