@@ -1,7 +1,9 @@
-// Leaks in leakRecords() until it dies. argv[2]: the profiler's configuration; argv[3]: what is done meanwhile.
+// Leaks in leakRecords() until it dies. argv[2]: the profiler's configuration; argv[3]: what is done meanwhile, or 'slowly': at a
+// pace that leaves rules, which are looked at once a second, several looks between a half and the whole of a heap of 100 MB.
 const { Profiler } = require('@loopprof/core');
 
 const slowly = process.argv[3] === 'slowly';
+const SLOW_FROM_RECORDS = 50_000;
 const kept = [];
 function leakRecords() {
   for (let n = 0; n < 500; n++) kept.push(new Array(126).fill(n + 0.5));
@@ -26,7 +28,9 @@ async function main() {
   for (;;) {
     leakRecords();
     otherWork();
-    await new Promise((next) => (slowly ? setTimeout(next, 25) : setImmediate(next)));
+    await new Promise((next) =>
+      slowly && kept.length > SLOW_FROM_RECORDS ? setTimeout(next, 60) : setImmediate(next),
+    );
   }
 }
 main();
