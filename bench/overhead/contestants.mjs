@@ -42,6 +42,13 @@ const countOf = (values) =>
 export const contestants = {
   bare: { title: 'bare', frameworks: ['express', 'koa', 'fastify'] },
   again: { title: 'bare, again', frameworks: ['express'] },
+  // What Express itself does for one more middleware is in everybody's figure.
+  empty: {
+    title: 'an empty middleware',
+    frameworks: ['express'],
+    use: (app) => app.use((_req, _res, next) => next()),
+  },
+  started: { ...loopprof('loopprof, started only', {}), use() {}, counted: undefined },
   metrics: loopprof('loopprof, metrics only', { enableCPU: false, enableMemory: false, labels: false }),
   everything: loopprof('loopprof, everything on', {}),
   labels: { ...loopprof('loopprof, labels: true', { labels: true }), before: 24 },

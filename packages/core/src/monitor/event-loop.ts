@@ -10,6 +10,9 @@ const LATE_MS = 10;
 /** What a loop is idle between two marks is read no more often than this. */
 const IDLE_READ_EVERY_MS = 0.5;
 
+/** What the system has given the thread is read no more often than this, between two beats: it takes some microseconds. */
+const TIMES_READ_EVERY_MS = 5;
+
 /** Readings of the utilisation are kept this far apart, and this many of them. */
 const READING_EVERY_MS = 1000;
 const READINGS = 11;
@@ -37,7 +40,7 @@ export interface BlockedTurn {
    */
   readonly longestStartMs: number;
   readonly longestEndMs: number;
-  /** What the thread was given from the beat before to this one; undefined where the system does not tell. */
+  /** What the thread was given in that longest time; undefined where the system does not tell. */
   readonly given: ThreadTimes | undefined;
 }
 
@@ -63,11 +66,13 @@ export class EventLoopMonitor {
   #idleMs = 0;
   #readingAtMs = 0;
   #times: ThreadTimes | undefined;
+  #timesAtMs = 0;
   #markedAtMs = 0;
   #idleAtMarkMs = 0;
   #idleReadAtMs = 0;
   #longestMs = 0;
   #longestEndMs = 0;
+  #longestGiven: ThreadTimes | undefined;
 
   constructor(options: EventLoopOptions) {
     this.#options = options;
@@ -75,6 +80,7 @@ export class EventLoopMonitor {
 
   start(): void {
     this.#beatAtMs = this.#readingAtMs = this.#markedAtMs = this.#idleReadAtMs = performance.now();
+    this.#timesAtMs = this.#beatAtMs;
     this.#idleMs = this.#idleAtMarkMs = performance.nodeTiming.idleTime;
     this.#times = this.#options.threadTimes?.();
     this.#readings = [this.#reading()];
@@ -121,9 +127,11 @@ export class EventLoopMonitor {
     if (nowMs - this.#idleReadAtMs > IDLE_READ_EVERY_MS) {
       const idleMs = performance.nodeTiming.idleTime;
       const silentMs = busyWithin(nowMs - this.#markedAtMs, idleMs - this.#idleAtMarkMs);
+      const given = nowMs - this.#timesAtMs > TIMES_READ_EVERY_MS ? this.#takeTimes(nowMs) : undefined;
       if (silentMs > this.#longestMs) {
         this.#longestMs = silentMs;
         this.#longestEndMs = nowMs;
+        this.#longestGiven = given;
       }
       this.#idleAtMarkMs = idleMs;
       this.#idleReadAtMs = nowMs;
@@ -139,8 +147,6 @@ export class EventLoopMonitor {
     this.mark(nowMs);
     this.#beatAtMs = nowMs;
     this.#idleMs = idleMs;
-    const before = this.#times;
-    this.#times = this.#options.threadTimes?.();
     const lateMs = Math.max(0, gapMs - BEAT_MS);
     this.#delay.record(lateMs);
     if (lateMs > LATE_MS && busyMs > LATE_MS) {
@@ -150,16 +156,29 @@ export class EventLoopMonitor {
         endMs: nowMs,
         longestStartMs: this.#longestEndMs - Math.min(this.#longestMs, busyMs),
         longestEndMs: this.#longestEndMs,
-        given: difference(this.#times, before),
+        given: this.#longestGiven,
       });
     }
     this.#longestMs = 0;
+    this.#longestGiven = undefined;
     if (nowMs - this.#readingAtMs >= READING_EVERY_MS) {
       this.#readingAtMs = nowMs;
       this.#readings.push(this.#reading());
       if (this.#readings.length > READINGS) this.#readings.shift();
     }
     this.#options.onBeat();
+  }
+
+  /** What the thread was given since the last time; undefined where the system does not tell. */
+  #takeTimes(nowMs: number): ThreadTimes | undefined {
+    const before = this.#times;
+    const times = this.#options.threadTimes?.();
+    this.#times = times;
+    this.#timesAtMs = nowMs;
+    return (
+      times &&
+      before && { cpuMs: times.cpuMs - before.cpuMs, runDelayMs: times.runDelayMs - before.runDelayMs }
+    );
   }
 
   #reading(): { idleMs: number; activeMs: number } {
@@ -174,8 +193,4 @@ export class EventLoopMonitor {
  */
 function busyWithin(gapMs: number, idleMs: number): number {
   return Math.max(0, gapMs - (idleMs > BEAT_MS + LATE_MS ? BEAT_MS : idleMs));
-}
-
-function difference(to: ThreadTimes | undefined, from: ThreadTimes | undefined): ThreadTimes | undefined {
-  return to && from && { cpuMs: to.cpuMs - from.cpuMs, runDelayMs: to.runDelayMs - from.runDelayMs };
 }

@@ -23,7 +23,7 @@ export interface SeenStall {
   readonly route: string;
   /** Requests that were in flight or arrived meanwhile. */
   readonly waitingRequests: number;
-  /** Thread CPU and time spent ready to run in it; undefined where the system does not tell. */
+  /** Thread CPU and time spent ready to run in it, and in up to 5 ms before it; undefined where the system does not tell. */
   readonly cpuMs: number | undefined;
   readonly runDelayMs: number | undefined;
   /** For how long of it other threads of the process did not run either. */
@@ -145,16 +145,21 @@ export class Stalls {
       return;
     }
     const gcMs = Math.min(durationMs, this.#options.gcMs(callback.fromMicros, callback.toMicros));
+    // Where the stretch was more than this callback, it has its share.
+    const share = Math.min(1, (durationMs * 1000) / (seen.endedMicros - seen.startedMicros));
+    const cpuMs = seen.cpuMs && Math.min(durationMs, seen.cpuMs * share);
+    const runDelayMs = seen.runDelayMs && seen.runDelayMs * share;
+    const { stoppedMs } = seen;
     const stall: Stall = {
       startedMs: callback.fromMicros / 1000,
       durationMs,
-      cause: causeOf(seen, { durationMs, gcMs }),
+      cause: causeOf({ durationMs, gcMs, cpuMs, runDelayMs, stoppedMs }),
       method: seen.method,
       route: seen.route,
       waitingRequests: seen.waitingRequests,
       gcMs,
-      cpuMs: seen.cpuMs,
-      runDelayMs: seen.runDelayMs,
+      cpuMs,
+      runDelayMs,
       stacks: stacksOf(callback.looks, durationMs),
     };
     this.#count += 1;
@@ -232,10 +237,13 @@ function boundary(
   return (before.timeMicros + after.timeMicros) / 2;
 }
 
-function causeOf(
-  { cpuMs, runDelayMs = 0, stoppedMs }: SeenStall,
-  { durationMs, gcMs }: { durationMs: number; gcMs: number },
-): StallCause {
+function causeOf({
+  durationMs,
+  gcMs,
+  cpuMs,
+  runDelayMs = 0,
+  stoppedMs,
+}: Pick<SeenStall, 'cpuMs' | 'runDelayMs' | 'stoppedMs'> & Pick<Stall, 'durationMs' | 'gcMs'>): StallCause {
   const enoughMs = durationMs * CAUSE_SHARE;
   const working: StallCause = gcMs >= enoughMs ? 'gc' : 'javascript';
   const offCpuMs = cpuMs === undefined ? undefined : durationMs - cpuMs;
