@@ -99,6 +99,7 @@ export function startThread(options: ThreadOptions): Thread {
   });
   const settleStalls = (): void => stalls.settle(chunksOf(session));
   let beats = 0;
+  let monitorFailed = false;
   const monitor = new Monitor({
     ...options,
     labels,
@@ -109,6 +110,15 @@ export function startThread(options: ThreadOptions): Thread {
       session.harvestWithin(STALL_HARVEST_MS);
     },
     onBacklog: (durationMs) => stalls.noteBacklog(durationMs),
+    onFailure: (error) => {
+      if (monitorFailed) return;
+      monitorFailed = true;
+      report(
+        'error',
+        `what requests and the event loop do is not told in full: ${messageOf(error)}`,
+        asError(error),
+      );
+    },
     onBeat: () => {
       sidecar?.pulse.beat();
       if (stalls.pending) {
@@ -168,6 +178,10 @@ export function startThread(options: ThreadOptions): Thread {
       await sidecar?.stop();
     },
   };
+}
+
+function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(messageOf(error));
 }
 
 function sidecarMissing(): string | undefined {

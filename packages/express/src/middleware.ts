@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import { checkMountPath, createMount, LoopprofError, pathBelow, pathOf, servePprof } from '@loopprof/core';
 import type { MountOptions, RequestTiming } from '@loopprof/core';
 import type { RequestHandler } from 'express';
-import { leftRouter, watchRoutes } from './route-watch.js';
+import { leftRouter, routeLeftBehind, watchRoutes } from './route-watch.js';
 
 /** Options of profilingMiddleware. */
 export interface ProfilingMiddlewareOptions extends MountOptions {
@@ -69,7 +69,7 @@ export function pprofRouter(options: MountOptions = {}): RequestHandler {
 
 /** A 404 after the last route has called `next()` belongs to none, though Express leaves the last one in `req.route`. */
 function routeAtEnd({ route, statusCode }: RequestTiming, req: IncomingMessage): string | undefined {
-  return statusCode === 404 && leftRouter(req) ? undefined : route;
+  return statusCode === 404 && leftRouter(req) ? undefined : (route ?? routeLeftBehind(req));
 }
 
 /** `app.use(profilingMiddleware)` would hand us the first request as options and never answer it. */

@@ -71,10 +71,19 @@ function templateOf({ mounts, otherwise }: Known, baseUrl: string): string | und
   return otherwise;
 }
 
-/** A mount by a RegExp, or with parts that may be left out, fits no pattern of ours; where it is the only one it was that. */
+/**
+ * A mount by a RegExp, or with parts that may be left out, fits no pattern of ours; where it is the only one it was that. One that
+ * does have a pattern was not it: somebody has called the router as a function.
+ */
 function nameOf(mounts: readonly Mount[], route: { path?: unknown }): string {
-  return mounts.length === 1 ? (mounts[0] as Mount).template : UNKNOWN_PREFIX + pathText(route.path);
+  const [only] = mounts;
+  return mounts.length === 1 && only && !PLAIN.test(only.prefix)
+    ? only.template
+    : UNKNOWN_PREFIX + pathText(route.path);
 }
+
+/** Static parts and whole parameters. */
+const PLAIN = /^[^*{}()?+|[\]\\^$]*$/;
 
 /** Looks for the route in the app's routers; what was known before stays known. */
 function search(req: Request, route: { path?: unknown }, before: Known | undefined): Known {

@@ -37,6 +37,17 @@ export function watchRoutes(req: Request): void {
   });
 }
 
+/**
+ * The template of a route that was reached unseen: by an app that is called as a function instead of mounted, whose requests have
+ * another prototype. From the next one on, it is seen.
+ */
+export function routeLeftBehind(req: IncomingMessage): string | undefined {
+  const { route, app } = req as Partial<Request>;
+  if (!route || !app) return undefined;
+  watchRoutes(req as Request);
+  return safeTemplate(req as Request, route as { path?: unknown });
+}
+
 /** Whatever Express may change inside, a request must not notice. */
 function safeTemplate(req: Request, route: { path?: unknown }): string {
   try {

@@ -40,15 +40,29 @@ const register: FastifyPluginAsync<ProfilerPluginOptions> = async (fastify, opti
     }
     done();
   });
-  if (!routes) return;
+  if (!routes || isServed(fastify, prefix)) return;
   await fastify.register(
-    (child, _options, done) => {
-      addRoutes(child, handler);
-      done();
-    },
+    // Asynchronous, so that a path that the app has taken itself is an error of `register()` and not an uncaught one.
+    // eslint-disable-next-line @typescript-eslint/require-await
+    async (child) => addRoutes(child, handler),
     { prefix },
   );
 };
+
+/** Paths of our routes by the server that they are on: a plugin of the app's may register us, too, without knowing of the app. */
+const servedBy = new WeakMap<object, Set<string>>();
+
+function isServed({ server, prefix: outer, log }: FastifyInstance, prefix: string): boolean {
+  let served = servedBy.get(server);
+  if (!served) servedBy.set(server, (served = new Set()));
+  const path = outer + prefix;
+  if (served.has(path)) {
+    log.debug(`loopprof: ${path} is registered already; its first options stay`);
+    return true;
+  }
+  served.add(path);
+  return false;
+}
 
 /** In a child of its own, so that its parsers and schemas are not the app's and the app's are not its. */
 function addRoutes(fastify: FastifyInstance, handler: PprofHandler): void {

@@ -17,6 +17,8 @@ export interface MonitorOptions {
   onStall?: (stall: MonitoredStall) => void;
   onBacklog?: (durationMs: number) => void;
   onBeat?: () => void;
+  /** Told of what must never have been thrown: timers of the host's process run the monitor. */
+  onFailure?: (error: unknown) => void;
 }
 
 /** A stall as the monitor sees it; times are `performance.now()`. */
@@ -82,35 +84,20 @@ export class Monitor {
     this.#options = options;
     const { maxSeries, serverTiming, labels, threadTimes } = options;
     this.#running = new RunningRoutes(() => labels.always);
-    this.gc = new GcMonitor((startMs, durationMs) => {
-      this.#running.add({
-        startMs,
-        endMs: startMs + durationMs,
-        durationMs,
-        charge: (owner, ms) => (this.#routeOf(owner).gcOwnMs += ms),
-      });
-    });
-    this.eventLoop = new EventLoopMonitor({
-      ...(threadTimes ? { threadTimes } : {}),
-      onBlocked: (turn) => {
-        const { startMs, endMs } = turn;
+    this.gc = new GcMonitor((startMs, durationMs) =>
+      this.#guarded(() => {
         this.#running.add({
           startMs,
-          endMs,
-          durationMs: endMs - startMs,
-          charge: (owner, ms) => (this.#routeOf(owner).eventLoopBlockingOwnMs += ms),
-          conclude: (owner) => this.#noteBlocked(owner, startMs, endMs),
+          endMs: startMs + durationMs,
+          durationMs,
+          charge: (owner, ms) => (this.#routeOf(owner).gcOwnMs += ms),
         });
-        this.#noteTurn(turn);
-      },
-      onBeat: () => {
-        this.requests.settle();
-        options.onBeat?.();
-        // Without labels there are no looks to wait for.
-        if (labels.always) return;
-        this.#running.settle(Infinity);
-        this.#running.note(performance.now());
-      },
+      }),
+    );
+    this.eventLoop = new EventLoopMonitor({
+      ...(threadTimes ? { threadTimes } : {}),
+      onBlocked: (turn) => this.#guarded(() => this.#onBlocked(turn)),
+      onBeat: () => this.#guarded(() => this.#onBeat()),
     });
     this.requests = new RequestMonitor({
       maxSeries,
@@ -120,6 +107,36 @@ export class Monitor {
       collecting: this.gc.intervals,
       running: this.#running,
     });
+  }
+
+  #onBlocked(turn: BlockedTurn): void {
+    const { startMs, endMs } = turn;
+    this.#running.add({
+      startMs,
+      endMs,
+      durationMs: endMs - startMs,
+      charge: (owner, ms) => (this.#routeOf(owner).eventLoopBlockingOwnMs += ms),
+      conclude: (owner) => this.#noteBlocked(owner, startMs, endMs),
+    });
+    this.#noteTurn(turn);
+  }
+
+  #onBeat(): void {
+    this.requests.settle();
+    this.#options.onBeat?.();
+    // Without labels there are no looks to wait for.
+    if (this.#options.labels.always) return;
+    this.#running.settle(Infinity);
+    this.#running.note(performance.now());
+  }
+
+  /** An exception of ours in a timer, or in an observer's callback, would end the process. */
+  #guarded(run: () => void): void {
+    try {
+      run();
+    } catch (error) {
+      this.#options.onFailure?.(error);
+    }
   }
 
   start(): void {
@@ -214,7 +231,7 @@ export class Monitor {
       begun = this.requests.begunCount;
       turns += 1;
       const hasWaited = performance.nodeTiming.idleTime - idleTime >= QUIET_IDLE_MS;
-      if (quiet >= QUIET_TURNS || hasWaited || turns >= MAX_TURNS) callback();
+      if (quiet >= QUIET_TURNS || hasWaited || turns >= MAX_TURNS) this.#guarded(callback);
       else setImmediate(turn).unref();
     };
     setImmediate(turn).unref();

@@ -165,7 +165,9 @@ export class RequestMonitor implements RequestWatcher {
   end(tracked: TrackedRequest, res: ServerResponse): void {
     // Of `finish` and `close` the first counts.
     if (tracked.inFlightIndex < 0) return;
-    const aborted = !res.writableFinished && (res.headersSent || !isUpgraded(tracked.req));
+    // HTTP/2 takes a stream that was reset for finished, ended or not.
+    const isWhole = res.writableFinished && res.writableEnded;
+    const aborted = !isWhole && (res.headersSent || !isUpgraded(tracked.req));
     this.#count(tracked, { statusCode: res.headersSent ? res.statusCode : undefined, aborted });
   }
 
@@ -247,7 +249,9 @@ export class RequestMonitor implements RequestWatcher {
     if (this.#beats % BEATS_PER_SWEEP !== 0) return;
     for (const tracked of this.#inFlight.oldestFirst()) {
       const { req } = tracked;
-      if (req?.socket.destroyed) this.#count(tracked, { statusCode: undefined, aborted: !isUpgraded(req) });
+      // A request that somebody has made by hand has no socket, whatever its type says.
+      if ((req?.socket as IncomingMessage['socket'] | undefined)?.destroyed)
+        this.#count(tracked, { statusCode: undefined, aborted: !isUpgraded(req) });
     }
   }
 
