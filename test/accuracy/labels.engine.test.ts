@@ -29,7 +29,11 @@ describe('labels of CPU samples', () => {
         expect((three + one) / totalOf(profile, CPU)).toBeGreaterThan(0.5);
         const threePercent = (100 * three) / (three + one);
         const acmePercent = (100 * acme) / (three + one);
-        if (Math.abs(threePercent - 75) <= 3 && Math.abs(acmePercent - 25) <= 3) {
+        // One piece of four is under withLabels(), in Koa one of five.
+        const known = framework === 'koa' ? 20 : 25;
+        if (Math.abs(threePercent - 75) <= 3 && Math.abs(acmePercent - known) <= 3) {
+          const unrouted = labelled(profile, 'route', '(unrouted)');
+          expect(unrouted / (three + one)).toBeLessThan(0.1);
           const methods = profile.samples
             .filter(({ labels }) => labels['route'])
             .map(({ labels }) => labels['method']);

@@ -225,6 +225,28 @@ describe.each([
     expect(await counted()).toEqual(['GET /first/:item 2xx 2', 'GET /second/:item 2xx 1']);
   });
 
+  it('names what is reached by a function that calls an app or a router, as far as it can be known', async () => {
+    await serve((profiler) => {
+      const root = express();
+      root.use(expressMiddleware({ profiler }));
+      const version = express();
+      version.get('/users/:id', (_req, res) => void res.send('user'));
+      root.use('/v1', (req, res, next) => version(req, res, next));
+      const things = express.Router();
+      things.get('/things/:id', (_req, res) => void res.send('thing'));
+      root.use('/lazy', (req, res, next) => things(req, res, next));
+      root.use('/mounted', things);
+      return root;
+    });
+    for (const path of ['/v1/users/1', '/v1/users/2', '/lazy/things/3', '/mounted/things/4'])
+      await send(path);
+    expect(await counted()).toEqual([
+      'GET /*/things/:id 2xx 1',
+      'GET /*/users/:id 2xx 2',
+      'GET /mounted/things/:id 2xx 1',
+    ]);
+  });
+
   it('never takes what a mount has matched for its name', async () => {
     await serve(expressApp(express));
     for (const path of ['/SHOP/3', '/sHoP/4', '/Shop/5', '/API/V1/x/ITEMS/5']) await send(path);
@@ -273,6 +295,10 @@ describe.each([
     router.get(['/one', '/two'], (ctx) => void (ctx.body = 'either'));
     router.get('/stream', (ctx) => void (ctx.body = Readable.from(['some', 'more'])));
     router.use('/api/:version/:tenant/items', items.routes());
+    router.use('/guarded', (ctx, next) => (ctx.query['as'] ? next() : ctx.throw(401)));
+    router.get('/guarded/:id', (ctx) => void (ctx.body = 'guarded'));
+    router.get('/through/:id', (ctx) => void (ctx.body = 'through'));
+    root.use(mount('/through', (_ctx: Koa.Context, next: Koa.Next) => next()));
     root.use(router.routes());
     root.use(router.allowedMethods());
     const mounted = new KoaVersion();
@@ -280,6 +306,9 @@ describe.each([
     inner.get('/deep/:level', (ctx) => void (ctx.body = 'deep'));
     mounted.use(inner.routes());
     root.use(mount('/sub', mounted));
+    const outer = new KoaVersion();
+    outer.use(mount('/v1', mounted));
+    root.use(mount('/outer', outer));
     const callback = root.callback();
     return (req, res) => void callback(req, res);
   };
@@ -289,6 +318,10 @@ describe.each([
     ['/files/42', 'GET /^\\/files\\/\\d+$/ 2xx'],
     ['/api/v1/acme/items/9', 'GET /api/:version/:tenant/items/:item 2xx'],
     ['/sub/deep/3', 'GET /sub/deep/:level 2xx'],
+    ['/outer/v1/deep/3', 'GET /outer/v1/deep/:level 2xx'],
+    ['/through/4?of=/through', 'GET /through/:id 2xx'],
+    ['/guarded/4?as=me', 'GET /guarded/:id 2xx'],
+    ['/guarded/4', 'GET /guarded/:id 4xx'],
     ['/early', 'GET (unrouted) 3xx'],
     ['/broken', 'GET (unrouted) 5xx'],
     ['/own-404', 'GET /own-404 4xx'],
@@ -384,6 +417,24 @@ describe('routes of Fastify', () => {
   });
 });
 
+it('takes a second registration with Fastify for what it is, and a path of the app for an error of register()', async () => {
+  await serve(async (profiler) => {
+    const root = Fastify();
+    await root.register(profilerPlugin, { profiler });
+    await root.register((child) => child.register(profilerPlugin, { profiler }));
+    root.get('/users/:id', () => 'user');
+    await root.ready();
+    return (req, res) => void root.routing(req, res);
+  });
+  await send('/users/7');
+  expect(await counted()).toEqual(['GET /users/:id 2xx 1']);
+
+  const taken = Fastify();
+  taken.get('/debug/pprof', () => 'mine');
+  taken.register(profilerPlugin, { profiler });
+  await expect(taken.ready()).rejects.toMatchObject({ code: 'FST_ERR_DUPLICATED_ROUTE' });
+});
+
 it('leaves a 404 that a route has passed to next() with that route, where Express tells', async () => {
   await serve((profiler) => {
     const root = express5();
@@ -422,6 +473,7 @@ it('is asked over HTTP/2 and by requests that frameworks invent for tests', asyn
   await serve((profiler) => expressApp(express5)(profiler));
   // Jest cannot load what inject() needs.
   expect(await runToEnd('inject.cjs')).toMatchObject({ code: 0, stdout: '200\n', stderr: '' });
+  expect(await runToEnd('made-by-hand.cjs')).toMatchObject({ code: 0, stdout: '1\n', stderr: '' });
 
   const koa = new Koa();
   koa.use(koaMiddleware({ profiler, access: 'loopback' }));
@@ -463,6 +515,28 @@ describe('what is counted', () => {
     request.destroy();
     expect(await counted()).toEqual(['GET /slow none 1']);
     expect((await report()).series[0]?.aborted).toBe(1);
+  });
+
+  it('counts a request over HTTP/2 whose client gives up on it, as aborted', async () => {
+    await serve(() => (_req, res) => void res.end());
+    const koa = new Koa();
+    koa.use(koaMiddleware({ profiler }));
+    koa.use(async (ctx) => {
+      ctx.status = 200;
+      ctx.res.write('some');
+      await new Promise(() => {});
+    });
+    const server = createHttp2Server(koa.callback() as unknown as Parameters<typeof createHttp2Server>[0]);
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const client = connectHttp2(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
+    const stream = client.request({ ':path': '/never' });
+    await once(stream, 'response');
+    stream.close(8);
+    await once(stream, 'close');
+    client.close();
+    expect(await counted()).toEqual(['GET (unrouted) 2xx 1']);
+    expect((await report()).series[0]?.aborted).toBe(1);
+    server.close();
   });
 
   it('counts a response of 100 MB when its last byte is out, and times it whole', async () => {

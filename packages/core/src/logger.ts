@@ -11,6 +11,21 @@ const ignore = (): void => {};
 /** silentLogger is what loopprof uses when it is given no logger. */
 export const silentLogger: Logger = { debug: ignore, info: ignore, warn: ignore, error: ignore };
 
+const told = new Set<string>();
+
+/**
+ * warningLogger is what the profiler that adapters share uses when it is given no logger: whoever wrote one line into an app is to hear
+ * of what does not work, once, as a warning of the process.
+ */
+export const warningLogger: Logger = {
+  ...silentLogger,
+  error: (_details, message) => {
+    if (told.has(message)) return;
+    told.add(message);
+    process.emitWarning(message, 'LoopprofWarning');
+  },
+};
+
 /** A logger that stands between us and the user's: whatever that does, or lacks, is not worth a request of the host's. */
 export function guardedLogger(logger: Logger): Logger {
   const at = (level: keyof Logger) => (details: object, message: string) => {

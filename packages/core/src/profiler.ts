@@ -10,7 +10,7 @@ import { createHandler, type ProcessStatus } from './http/handler.js';
 import type { PprofHandler } from './http/message.js';
 import { startStandaloneServer, type StandaloneServer } from './http/node-server.js';
 import { LineBudget } from './line-budget.js';
-import { guardedLogger, silentLogger, type Logger } from './logger.js';
+import { guardedLogger, silentLogger, warningLogger, type Logger } from './logger.js';
 import { heapLimitBytes } from './monitor/heap-limit.js';
 import type { RequestTiming, RouteAtEnd } from './monitor/request-timing.js';
 import { runtimeMetrics, type RuntimeMetrics } from './monitor/runtime.js';
@@ -143,7 +143,7 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
     super();
     this.#given = config;
     this.#logger = guardedLogger(logger);
-    this.#isSilent = logger === silentLogger;
+    this.#isSilent = logger === silentLogger || logger === warningLogger;
     // What the thread shares must not hold on to a profiler, and its realm, for an event that nobody wants.
     this.on('newListener', (event) => {
       if (event === 'slowRequest') queueMicrotask(() => this.#watchSlowRequests());

@@ -35,6 +35,9 @@ const UNKNOWN_PREFIX = '/*';
 
 const MAX_DEPTH = 16;
 
+/** Where a mount shows only in the URL of a request through it, the first requests may have come another way. */
+const MAX_VAIN_SEARCHES = 16;
+
 /** What stands before a route, mounts included, and with it the route's template. */
 interface Mount {
   readonly prefix: string;
@@ -45,6 +48,8 @@ interface Mount {
 
 interface Known {
   readonly mounts: readonly Mount[];
+  /** How many of the last searches have found nothing new. */
+  readonly vainSearches: number;
   /** What it is called where the URL fits none of the mounts; undefined: look again, one may have been added. */
   readonly otherwise: string | undefined;
 }
@@ -95,9 +100,10 @@ function search(req: Request, route: { path?: unknown }, before: Known | undefin
     pattern: patternOf(prefix),
     template: prefix !== '' && own === '/' ? prefix : prefix + own,
   }));
-  // A router may be mounted once more after its first request; a second search that finds nothing new is the last.
-  const isLast = mounts.length === before?.mounts.length;
-  return { mounts, otherwise: isLast ? nameOf(mounts, route) : undefined };
+  // A router may be mounted once more after its first request.
+  const vainSearches = mounts.length === before?.mounts.length ? before.vainSearches + 1 : 0;
+  const most = prefixes.has(UNKNOWN_PREFIX) ? MAX_VAIN_SEARCHES : 1;
+  return { mounts, vainSearches, otherwise: vainSearches >= most ? nameOf(mounts, route) : undefined };
 }
 
 function patternOf(prefix: string): RegExp {

@@ -42,10 +42,10 @@ export function watchRoutes(req: Request): void {
  * another prototype. From the next one on, it is seen.
  */
 export function routeLeftBehind(req: IncomingMessage): string | undefined {
-  const { route, app } = req as Partial<Request>;
+  const { route, app } = req as { route?: { path?: unknown }; app?: object };
   if (!route || !app) return undefined;
   watchRoutes(req as Request);
-  return safeTemplate(req as Request, route as { path?: unknown });
+  return safeTemplate(req as Request, route);
 }
 
 /** Whatever Express may change inside, a request must not notice. */

@@ -27,7 +27,7 @@ interface OwnRoute {
 const register: FastifyPluginAsync<ProfilerPluginOptions> = async (fastify, options) => {
   const { prefix = '/debug/pprof', routes = true, ...mountOptions } = options;
   checkMountPath('prefix', prefix);
-  const { profiler, handler } = createMount({ logger: fastify.log, ...mountOptions });
+  const { profiler, handler } = createMount({ ...loggerOf(fastify), ...mountOptions });
   fastify.addHook('onRequest', (request, reply, done) => {
     try {
       const { url, config } = request.routeOptions;
@@ -48,6 +48,11 @@ const register: FastifyPluginAsync<ProfilerPluginOptions> = async (fastify, opti
     { prefix },
   );
 };
+
+/** The app's own logger, unless it has none: all levels of Fastify's stand-in for one are the same function, which does nothing. */
+function loggerOf({ log }: FastifyInstance): Pick<MountOptions, 'logger'> {
+  return (log.error as unknown) === log.debug ? {} : { logger: log };
+}
 
 /** Paths of our routes by the server that they are on: a plugin of the app's may register us, too, without knowing of the app. */
 const servedBy = new WeakMap<object, Set<string>>();

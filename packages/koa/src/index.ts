@@ -2,4 +2,4 @@
 export { profilingMiddleware } from './middleware.js';
 export type { ProfilingMiddlewareOptions } from './middleware.js';
 export { pprofRouter } from './router.js';
-export type { PprofRouterOptions } from './router.js';
+export type { PprofRouter, PprofRouterOptions } from './router.js';

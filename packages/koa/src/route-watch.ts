@@ -42,7 +42,7 @@ export function watchRoutes(ctx: object): void {
     get: (self) => self[ROUTE],
     set: (self, route) => {
       self[ROUTE] = route;
-      reach(self, routeTemplate(self, route));
+      reach(self, routeTemplate(self, route as string | RegExp | undefined));
     },
   });
   if (!('mountPath' in prototype))
@@ -50,7 +50,7 @@ export function watchRoutes(ctx: object): void {
       get: (self) => self[MOUNT],
       set: (self, path) => {
         self[MOUNT] = path as string;
-        (self[MOUNTS] ??= []).push(String(path).replace(/\/$/, ''));
+        (self[MOUNTS] ??= []).push(self[MOUNT]);
       },
     });
   if (!('respond' in prototype))
@@ -90,7 +90,7 @@ function reach(ctx: Watched, template: string | undefined): void {
  * The template of the route that the router has matched, with the mounts it was matched below; undefined: it was none. Whatever a
  * router leaves there, the request must not notice.
  */
-function routeTemplate(ctx: Watched, route: unknown): string | undefined {
+function routeTemplate(ctx: Watched, route: string | RegExp | undefined): string | undefined {
   try {
     if (route === undefined || isMiddleware(ctx, route)) return undefined;
     return mountsOf(ctx) + String(route);

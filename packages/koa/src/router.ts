@@ -1,8 +1,7 @@
 import { createRequire } from 'node:module';
 import { checkMountPath, LoopprofError, createMount } from '@loopprof/core';
 import type { MountOptions } from '@loopprof/core';
-import type Router from '@koa/router';
-import type { Context } from 'koa';
+import type { Context, Middleware } from 'koa';
 import { answer } from './middleware.js';
 
 /** Options of pprofRouter. */
@@ -13,6 +12,19 @@ export interface PprofRouterOptions extends MountOptions {
    */
   prefix?: string;
 }
+
+/** What is used of a `@koa/router`: naming its own type would ask for the package where nobody uses it. */
+export interface PprofRouter {
+  /** The middleware to mount. */
+  routes(): Middleware;
+  middleware(): Middleware;
+}
+
+interface KoaRouter extends PprofRouter {
+  all(path: string, handler: (ctx: Context) => Promise<void>): unknown;
+}
+
+type KoaRouterClass = new () => KoaRouter;
 
 /**
  * pprofRouter gives a `@koa/router` with the profiles' routes, to be mounted in the app or in another router. It needs
@@ -25,12 +37,12 @@ export interface PprofRouterOptions extends MountOptions {
  * app.use(router.routes());
  * ```
  */
-export function pprofRouter(options: PprofRouterOptions = {}): Router {
+export function pprofRouter(options: PprofRouterOptions = {}): PprofRouter {
   const { prefix = '/debug/pprof', ...mountOptions } = options;
   checkMountPath('prefix', prefix);
-  const KoaRouter = loadRouter();
+  const Router = loadRouter();
   const { handler } = createMount(mountOptions);
-  const router = new KoaRouter();
+  const router = new Router();
   const pprofRoute = (ctx: Context): Promise<void> => {
     const name = (ctx['params'] as { profile?: string }).profile;
     const root = ctx.path.endsWith('/') ? '/' : '';
@@ -42,9 +54,9 @@ export function pprofRouter(options: PprofRouterOptions = {}): Router {
 }
 
 /** The class under any of the shapes in which versions 12 to 15 export it. */
-function loadRouter(): typeof Router {
+function loadRouter(): KoaRouterClass {
   try {
-    const loaded = createRequire(__filename)('@koa/router') as typeof Router & { default?: typeof Router };
+    const loaded = createRequire(__filename)('@koa/router') as KoaRouterClass & { default?: KoaRouterClass };
     return loaded.default ?? loaded;
   } catch (error) {
     throw new LoopprofError(

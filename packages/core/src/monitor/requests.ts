@@ -250,8 +250,8 @@ export class RequestMonitor implements RequestWatcher {
     for (const tracked of this.#inFlight.oldestFirst()) {
       const { req } = tracked;
       // A request that somebody has made by hand has no socket, whatever its type says.
-      if ((req?.socket as IncomingMessage['socket'] | undefined)?.destroyed)
-        this.#count(tracked, { statusCode: undefined, aborted: !isUpgraded(req) });
+      const socket: { destroyed: boolean } | undefined = req?.socket;
+      if (socket?.destroyed) this.#count(tracked, { statusCode: undefined, aborted: !isUpgraded(req) });
     }
   }
 
