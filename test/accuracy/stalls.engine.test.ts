@@ -6,7 +6,8 @@ import { execFileSync } from 'node:child_process';
 import { Agent, get } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fetchProfile } from '../support/fetch.js';
-import { startService, type Service } from '../support/child.js';
+import { runToEnd, startService, type Service } from '../support/child.js';
+import { newFolder } from '../support/folder.js';
 
 interface Known {
   route: string;
@@ -212,6 +213,26 @@ describe(`${COUNT} stalls of 60 to 600 ms and ${LONG_ONES} of up to 3 s`, () => 
   }, 240_000);
 });
 
+it('several that queue behind each other are all reported, each with its route', async () => {
+  const { pprof, app } = await start('stalling.cjs', { labels: true });
+  await ask(`${app}/light`);
+  await sleep(500);
+  const lengths = { report: 400, orders: 300, rules: 200 };
+  const first = ask(`${app}/report/400`);
+  await sleep(150);
+  // They wait for the first, and are then taken up in one turn of the loop, or in a few.
+  await Promise.all([first, ask(`${app}/rules/200`), ask(`${app}/orders/300`), ask(`${app}/light`)]);
+  for (const [name, ms] of Object.entries(lengths)) {
+    await stallOf(pprof, `/${name}/:ms`);
+    const { stalls } = await read<Stalls>(`${pprof}stalls`);
+    // The machine may have held what came after it as well.
+    const ofRoute = stalls.filter(({ route }) => route === `/${name}/:ms`);
+    expect(Math.max(...ofRoute.map(({ durationMs }) => durationMs))).toBeGreaterThan(0.9 * ms);
+  }
+  const delays = (await fetchProfile(`${pprof}block`)).samples.map(({ labels }) => labels['route']);
+  for (const name of Object.keys(lengths)) expect(delays).toContain(`/${name}/:ms`);
+});
+
 describe('where there is no stall, none is invented', () => {
   it('in an idle process', async () => {
     const { pprof, app } = await start('stalling.cjs');
@@ -252,6 +273,21 @@ describe('where there is no stall, none is invented', () => {
     const added = after.stalls.slice(0, after.count - before.count);
     expect(added.filter(({ cause }) => cause !== 'host' && cause !== 'gc')).toEqual([]);
   });
+});
+
+// Node tells callbacks apart from 24 on.
+const itWithIds = Number(process.versions.node.split('.')[0]) >= 24 ? it : it.skip;
+itWithIds('a burst of short timers is a backlog, and no rule on stalls fires for it', async () => {
+  const { stdout, stderr } = await runToEnd('burst.cjs', { args: [newFolder()] });
+  expect(stderr).toBe('');
+  const { stalls, backlogMs, snapshots } = JSON.parse(stdout) as {
+    stalls: Stall[];
+    backlogMs: number;
+    snapshots: string[];
+  };
+  expect(stalls.filter(({ cause }) => cause !== 'host')).toEqual([]);
+  expect(backlogMs).toBeGreaterThan(300);
+  expect(snapshots).toEqual([]);
 });
 
 describe('the cause of a stall', () => {

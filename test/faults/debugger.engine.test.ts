@@ -36,7 +36,7 @@ describe.each(['datadog', 'inspector'])('with the engine %s', (engine) => {
   });
 });
 
-it('a breakpoint is not a hang, what spins under a debugger is one', async () => {
+it('a breakpoint is neither a hang nor a stall, what spins under a debugger is one', async () => {
   const profileDir = mkdtempSync(join(tmpdir(), 'loopprof-breakpoint-'));
   const service = await startService('spinning.cjs', {
     nodeArgs: ['--inspect=127.0.0.1:0'],
@@ -51,6 +51,10 @@ it('a breakpoint is not a hang, what spins under a debugger is one', async () =>
     });
     expect(JSON.parse(stdout)).toMatchObject({ paused: true, evaluated: 42 });
     expect({ hangs: hangs(), files: readdirSync(profileDir) }).toEqual({ hangs: 0, files: [] });
+    const { stalls } = (await (await fetch(`${service.url}/stalls`)).json()) as {
+      stalls: { durationMs: number }[];
+    };
+    expect(stalls.filter(({ durationMs }) => durationMs > 2000)).toEqual([]);
     service.child.stdin?.write('spin\n');
     for (let waited = 0; hangs() === 0 && waited < 8000; waited += 100) await sleep(100);
     expect(hangs()).toBe(1);

@@ -384,11 +384,12 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
     if (config.triggers.some(({ on }) => on === 'outOfMemory')) this.#exportWhenExhausted(config, directory);
     const rules = watchedRules(config.triggers);
     if (rules.length === 0) return;
-    const { monitor, sidecar } = this.#thread();
+    const { monitor, stalls, sidecar } = this.#thread();
     const contextId = this.#contextId;
     this.#watch = new TriggerWatch({
       rules,
       monitor,
+      stalls: () => stalls,
       maxRoutes: config.maxSeries,
       logger: this.#logger,
       inStep: (look) => {

@@ -104,7 +104,12 @@ export function startThread(options: ThreadOptions): Thread {
     ...options,
     labels,
     threadTimes: () => clock.read(),
-    ...(sidecar ? { stoppedMs: (durationMs) => sidecar.pulse.sidecarStoppedMs(durationMs) } : {}),
+    ...(sidecar
+      ? {
+          stoppedMs: (durationMs) => sidecar.pulse.sidecarStoppedMs(durationMs),
+          pausedWithin: (durationMs) => sidecar.pulse.pausedWithin(durationMs),
+        }
+      : {}),
     onStall: (stall) => {
       stalls.add(seenStall(stall));
       session.harvestWithin(STALL_HARVEST_MS);

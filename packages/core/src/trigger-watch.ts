@@ -6,6 +6,7 @@ import { memoryLimitBytes } from './monitor/memory-limit.js';
 import type { Monitor } from './monitor/monitor.js';
 import { RequestWindow } from './monitor/request-window.js';
 import { mainProcess } from './realm.js';
+import type { Stall } from './recorder/stalls.js';
 import { monotonicMs } from './sidecar/pulse.js';
 import type { Readings, StallReading, Vitals } from './snapshots/readings.js';
 import { Triggers, type Firing, type HeldBack, type Look } from './snapshots/triggers.js';
@@ -14,6 +15,8 @@ import { REQUESTS_OVER_MS, type WatchedRule } from './trigger-rules.js';
 export interface TriggerWatchOptions {
   readonly rules: readonly WatchedRule[];
   readonly monitor: Monitor;
+  /** How many stalls there have been, and the last ones, newest first. */
+  readonly stalls: () => { readonly count: number; readonly last: readonly Stall[] };
   /** Routes kept apart. */
   readonly maxRoutes: number;
   readonly logger: Logger;
@@ -38,13 +41,14 @@ export class TriggerWatch {
   #received: string[] = [];
   /** Of what the sidecar has looked at, that which the log is to tell. */
   #untold: Look[] = [];
-  #stallSeenMs = Date.now();
+  #stallsSeen: number;
   #timer: NodeJS.Timeout | undefined;
   #unsubscribe: (() => void) | undefined;
 
   constructor(options: TriggerWatchOptions) {
     this.#options = options;
     this.#triggers = new Triggers(options.rules);
+    this.#stallsSeen = options.stalls().count;
     this.#signals = unique(options.rules.flatMap((rule) => (rule.on === 'signal' ? [rule.signal] : [])));
   }
 
@@ -138,14 +142,14 @@ export class TriggerWatch {
     };
   }
 
-  /** Those that it has become clear for, since the last look, who held the loop. */
+  /** Those that have become known since the last look. */
   #stalls(): StallReading[] {
-    const seenMs = this.#stallSeenMs;
-    const { blocked } = this.#options.monitor.eventLoopReport();
-    const unseen = blocked.filter(({ startedMs }) => startedMs > seenMs);
-    for (const { startedMs } of unseen) this.#stallSeenMs = Math.max(this.#stallSeenMs, startedMs);
+    const { count, last } = this.#options.stalls();
+    const unseen = last.slice(0, count - this.#stallsSeen);
+    this.#stallsSeen = count;
+    const toMonotonicMs = monotonicMs() - Date.now();
     return unseen.map(({ startedMs, durationMs, method, route }) => ({
-      startedMs,
+      startedMs: startedMs + toMonotonicMs,
       durationMs,
       method,
       route,

@@ -13,6 +13,9 @@ const IDLE_READ_EVERY_MS = 0.5;
 /** What the system has given the thread is read no more often than this, between two beats: it takes some microseconds. */
 const TIMES_READ_EVERY_MS = 5;
 
+/** Of one turn; it would have to last for seconds to have more. */
+const MAX_SILENCES = 100;
+
 /** Readings of the utilisation are kept this far apart, and this many of them. */
 const READING_EVERY_MS = 1000;
 const READINGS = 11;
@@ -30,18 +33,20 @@ export interface ThreadTimes {
   readonly runDelayMs: number;
 }
 
+/** A time without a sign of another callback; times are `performance.now()`. */
+export interface Silence {
+  readonly startMs: number;
+  readonly endMs: number;
+  /** What the thread was given in it; undefined where the system does not tell. */
+  readonly given: ThreadTimes | undefined;
+}
+
 /** A stretch in which the loop was blocked; times are `performance.now()`. */
 export interface BlockedTurn {
   readonly startMs: number;
   readonly endMs: number;
-  /**
-   * The longest time in it without a sign of another callback: where one callback blocked the loop, this is it, and not what
-   * had piled up behind it.
-   */
-  readonly longestStartMs: number;
-  readonly longestEndMs: number;
-  /** What the thread was given in that longest time; undefined where the system does not tell. */
-  readonly given: ThreadTimes | undefined;
+  /** The long silences in it: where callbacks blocked the loop, these are they, and not what had piled up behind them. */
+  readonly silences: readonly Silence[];
 }
 
 export interface EventLoopListeners {
@@ -50,6 +55,8 @@ export interface EventLoopListeners {
 }
 
 export interface EventLoopOptions extends EventLoopListeners {
+  /** From when on a silence is a long one. */
+  longSilenceMs: number;
   /** What the system has given the thread so far; undefined where it does not tell. */
   threadTimes?: () => ThreadTimes | undefined;
 }
@@ -70,9 +77,7 @@ export class EventLoopMonitor {
   #markedAtMs = 0;
   #idleAtMarkMs = 0;
   #idleReadAtMs = 0;
-  #longestMs = 0;
-  #longestEndMs = 0;
-  #longestGiven: ThreadTimes | undefined;
+  #silences: Silence[] = [];
 
   constructor(options: EventLoopOptions) {
     this.#options = options;
@@ -128,11 +133,8 @@ export class EventLoopMonitor {
       const idleMs = performance.nodeTiming.idleTime;
       const silentMs = busyWithin(nowMs - this.#markedAtMs, idleMs - this.#idleAtMarkMs);
       const given = nowMs - this.#timesAtMs > TIMES_READ_EVERY_MS ? this.#takeTimes(nowMs) : undefined;
-      if (silentMs > this.#longestMs) {
-        this.#longestMs = silentMs;
-        this.#longestEndMs = nowMs;
-        this.#longestGiven = given;
-      }
+      if (silentMs >= this.#options.longSilenceMs && this.#silences.length < MAX_SILENCES)
+        this.#silences.push({ startMs: nowMs - silentMs, endMs: nowMs, given });
       this.#idleAtMarkMs = idleMs;
       this.#idleReadAtMs = nowMs;
     }
@@ -151,16 +153,9 @@ export class EventLoopMonitor {
     this.#delay.record(lateMs);
     if (lateMs > LATE_MS && busyMs > LATE_MS) {
       this.blocked.add(nowMs - busyMs, nowMs);
-      this.#options.onBlocked({
-        startMs: nowMs - busyMs,
-        endMs: nowMs,
-        longestStartMs: this.#longestEndMs - Math.min(this.#longestMs, busyMs),
-        longestEndMs: this.#longestEndMs,
-        given: this.#longestGiven,
-      });
+      this.#options.onBlocked({ startMs: nowMs - busyMs, endMs: nowMs, silences: this.#silences });
     }
-    this.#longestMs = 0;
-    this.#longestGiven = undefined;
+    if (this.#silences.length > 0) this.#silences = [];
     if (nowMs - this.#readingAtMs >= READING_EVERY_MS) {
       this.#readingAtMs = nowMs;
       this.#readings.push(this.#reading());

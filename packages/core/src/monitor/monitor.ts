@@ -1,5 +1,11 @@
 import { channel } from 'node:diagnostics_channel';
-import { EventLoopMonitor, type BlockedTurn, type EventLoopDelay, type ThreadTimes } from './event-loop.js';
+import {
+  EventLoopMonitor,
+  type BlockedTurn,
+  type EventLoopDelay,
+  type Silence,
+  type ThreadTimes,
+} from './event-loop.js';
 import { GcMonitor, type GcReport } from './gc.js';
 import { NO_REQUEST, RequestMonitor, UNROUTED, type RequestLabels, type RequestsReport } from './requests.js';
 import { RunningRoutes, type RouteLook, type RouteOwner } from './running-routes.js';
@@ -13,6 +19,8 @@ export interface MonitorOptions {
   threadTimes?: () => ThreadTimes | undefined;
   /** For how long of the last `durationMs` the process was not running at all. */
   stoppedMs?: (durationMs: number) => number;
+  /** Whether a debugger stopped the thread in the last `durationMs`, as far as that was noticed. */
+  pausedWithin?: (durationMs: number) => boolean;
   /** Told of what may be one callback's stall, as soon as it is known whose. */
   onStall?: (stall: MonitoredStall) => void;
   onBacklog?: (durationMs: number) => void;
@@ -82,7 +90,7 @@ export class Monitor {
 
   constructor(options: MonitorOptions) {
     this.#options = options;
-    const { maxSeries, serverTiming, labels, threadTimes } = options;
+    const { maxSeries, serverTiming, labels, threadTimes, stallThresholdMs } = options;
     this.#running = new RunningRoutes(() => labels.always);
     this.gc = new GcMonitor((startMs, durationMs) =>
       this.#guarded(() => {
@@ -96,6 +104,7 @@ export class Monitor {
     );
     this.eventLoop = new EventLoopMonitor({
       ...(threadTimes ? { threadTimes } : {}),
+      longSilenceMs: stallThresholdMs,
       onBlocked: (turn) => this.#guarded(() => this.#onBlocked(turn)),
       onBeat: () => this.#guarded(() => this.#onBeat()),
     });
@@ -185,38 +194,42 @@ export class Monitor {
     };
   }
 
-  /** One callback may have held the loop for all of the longest silence; otherwise many have. */
-  #noteTurn({
-    startMs: turnStartMs,
-    endMs: turnEndMs,
-    longestStartMs,
-    longestEndMs,
-    given,
-  }: BlockedTurn): void {
-    const { stallThresholdMs, onStall, onBacklog } = this.#options;
-    if (turnEndMs - turnStartMs < stallThresholdMs) return;
-    if (longestEndMs - longestStartMs < stallThresholdMs) {
-      onBacklog?.(turnEndMs - turnStartMs);
-      return;
-    }
-    const range = { startMs: longestStartMs, endMs: longestEndMs };
-    const stoppedMs = this.#options.stoppedMs?.(turnEndMs - turnStartMs) ?? 0;
+  /** One callback may have held the loop for all of a long silence; the rest of the turn were many. */
+  #noteTurn({ startMs: turnStartMs, endMs: turnEndMs, silences }: BlockedTurn): void {
+    const { stallThresholdMs, onBacklog } = this.#options;
+    const turnMs = turnEndMs - turnStartMs;
+    if (this.#options.pausedWithin?.(turnMs)) return;
+    const restMs = turnMs - silences.reduce((sum, { startMs, endMs }) => sum + endMs - startMs, 0);
+    if (restMs >= stallThresholdMs) onBacklog?.(restMs);
+    if (silences.length === 0) return;
+    const stoppedMs = this.#options.stoppedMs?.(turnMs) ?? 0;
+    const watches = silences.map((silence) => ({
+      silence,
+      endWatch: this.requests.watchWaiting(silence.endMs),
+    }));
     this.#turnsToNote += 1;
-    const endWatch = this.requests.watchWaiting(longestEndMs);
     this.#afterArrivals(() => {
       this.#turnsToNote -= 1;
       // Who it was may be known only later, when those who waited have gone.
-      const waitingFor = endWatch();
-      this.#running.add({
-        ...range,
-        durationMs: longestEndMs - longestStartMs,
-        charge: () => {},
-        conclude: (owner) => {
-          const { method = '' } = owner ?? {};
-          const route = routeName(owner);
-          onStall?.({ ...range, method, route, waitingRequests: waitingFor(owner), given, stoppedMs });
-        },
-      });
+      for (const { silence, endWatch } of watches) this.#noteSilence(silence, stoppedMs, endWatch());
+    });
+  }
+
+  #noteSilence(
+    { startMs, endMs, given }: Silence,
+    stoppedMs: number,
+    waitingFor: (owner: RouteOwner | undefined) => number,
+  ): void {
+    this.#running.add({
+      startMs,
+      endMs,
+      durationMs: endMs - startMs,
+      charge: () => {},
+      conclude: (owner) => {
+        const { method = '' } = owner ?? {};
+        const [route, waitingRequests] = [routeName(owner), waitingFor(owner)];
+        this.#options.onStall?.({ startMs, endMs, method, route, waitingRequests, given, stoppedMs });
+      },
     });
   }
 

@@ -3,9 +3,9 @@
  * where; what was only a queue of short callbacks is told apart here and counted as a backlog.
  */
 import type { LabelSet } from '../engine/engine.js';
-import type { Chunk } from './chunk.js';
+import { CPU_IN_NEXT, type Chunk } from './chunk.js';
 import type { Frame } from './frames.js';
-import { looksOf, type ChunkLook } from './looks.js';
+import { callbacksOf, type Callback, type StallLook } from './callbacks.js';
 import { StackTree } from './stack-tree.js';
 
 /**
@@ -66,9 +66,6 @@ const MAX_PENDING = 1000;
 
 /** Collections are reported through two turns of the loop; so many beats lie behind those. */
 const BEATS_TO_SETTLE = 3;
-
-/** Samples lie this close around what they saw. */
-const NEAR_MICROS = 2000;
 
 /** Whatever takes this share of a stall is its cause. */
 const CAUSE_SHARE = 0.5;
@@ -136,31 +133,36 @@ export class Stalls {
     for (const { seen } of known) this.#conclude(seen, chunks ?? []);
   }
 
+  /** One callback was all of it, or several were: each that was long enough is a stall of its own. */
   #conclude(seen: SeenStall, chunks: readonly Chunk[]): void {
-    const looks = looksIn(chunks, seen);
-    const callback = longestCallback(looks, seen);
-    const durationMs = (callback.toMicros - callback.fromMicros) / 1000;
-    if (durationMs < this.#options.stallThresholdMs) {
-      this.noteBacklog((seen.endedMicros - seen.startedMicros) / 1000);
-      return;
+    const callbacks = callbacksOf(chunks, seen);
+    const isAlone = callbacks.length === 1;
+    let restMs = (seen.endedMicros - seen.startedMicros) / 1000;
+    for (const callback of callbacks) {
+      const durationMs = (callback.toMicros - callback.fromMicros) / 1000;
+      if (durationMs < this.#options.stallThresholdMs) continue;
+      restMs -= durationMs;
+      this.#report(isAlone ? seen : partOf(seen, callback), callback);
     }
-    const gcMs = Math.min(durationMs, this.#options.gcMs(callback.fromMicros, callback.toMicros));
-    // Where the stretch was more than this callback, it has its share.
-    const share = Math.min(1, (durationMs * 1000) / (seen.endedMicros - seen.startedMicros));
-    const cpuMs = seen.cpuMs && Math.min(durationMs, seen.cpuMs * share);
-    const runDelayMs = seen.runDelayMs && seen.runDelayMs * share;
-    const { stoppedMs } = seen;
+    if (restMs >= this.#options.stallThresholdMs) this.noteBacklog(restMs);
+  }
+
+  #report(seen: SeenStall, { fromMicros, toMicros, looks }: Callback): void {
+    const durationMs = (toMicros - fromMicros) / 1000;
+    const gcMs = Math.min(durationMs, this.#options.gcMs(fromMicros, toMicros));
+    const { method, route, waitingRequests, runDelayMs, stoppedMs } = seen;
+    const cpuMs = seen.cpuMs && Math.min(durationMs, seen.cpuMs);
     const stall: Stall = {
-      startedMs: callback.fromMicros / 1000,
+      startedMs: fromMicros / 1000,
       durationMs,
       cause: causeOf({ durationMs, gcMs, cpuMs, runDelayMs, stoppedMs }),
-      method: seen.method,
-      route: seen.route,
-      waitingRequests: seen.waitingRequests,
+      method,
+      route,
+      waitingRequests,
       gcMs,
       cpuMs,
       runDelayMs,
-      stacks: stacksOf(callback.looks, durationMs),
+      stacks: stacksOf(looks, durationMs),
     };
     this.#count += 1;
     this.#totalMs += durationMs;
@@ -170,71 +172,23 @@ export class Stalls {
   }
 }
 
-interface StallLook extends ChunkLook {
-  readonly chunk: Chunk;
-}
-
-/** The looks that found the thread at work during the stall, in the order of time. */
-function looksIn(chunks: readonly Chunk[], { startedMicros, endedMicros }: SeenStall): StallLook[] {
-  const range = { fromMicros: startedMicros - NEAR_MICROS, toMicros: endedMicros + NEAR_MICROS };
-  return chunks
-    .filter(({ fromMicros, toMicros }) => toMicros > range.fromMicros && fromMicros < range.toMicros)
-    .flatMap((chunk) =>
-      [...looksOf(chunk, { ...range, beforeMicros: range.fromMicros })].map((look) => ({ ...look, chunk })),
-    )
-    .filter(({ kind }) => kind !== 'idle');
-}
-
-/**
- * The looks tell callbacks apart by their async id (a look in a promise job or the collector has none and belongs to the
- * callback before). The longest row of looks at one callback is the stall; half the way to the looks around it is its own.
- */
-function longestCallback(
-  looks: readonly StallLook[],
-  seen: SeenStall,
-): { fromMicros: number; toMicros: number; looks: readonly StallLook[] } {
-  if (looks.length === 0) return { fromMicros: seen.startedMicros, toMicros: seen.endedMicros, looks };
-  let best = { first: 0, end: looks.length };
-  let longestMicros = -1;
-  for (let first = 0; first < looks.length;) {
-    let id = 0;
-    let end = first;
-    for (; end < looks.length; end++) {
-      const { asyncId, chunk } = looks[end] as StallLook;
-      if (asyncId === 0 || chunk.jobsHaveIds) continue;
-      if (id !== 0 && asyncId !== id) break;
-      id = asyncId;
-    }
-    const lengthMicros = boundary(looks, end, seen) - boundary(looks, first, seen);
-    if (lengthMicros > longestMicros) {
-      longestMicros = lengthMicros;
-      best = { first, end };
-    }
-    first = end;
+/** What is seen of a stretch, for one of several callbacks in it: its looks tell whose it was, and what CPU it had. */
+function partOf(seen: SeenStall, { fromMicros, toMicros, looks }: Callback): SeenStall {
+  const share = (toMicros - fromMicros) / (seen.endedMicros - seen.startedMicros);
+  const counts = new Map<LabelSet, number>();
+  let cpuNanos = 0;
+  for (const { labels, cpuNanos: nanos } of looks) {
+    if (labels?.['route'] !== undefined) counts.set(labels, (counts.get(labels) ?? 0) + 1);
+    if (nanos !== CPU_IN_NEXT) cpuNanos += nanos;
   }
+  const [labels] = [...counts].sort((a, b) => b[1] - a[1])[0] ?? [];
+  const isMeasured = looks.every(({ chunk }) => chunk.cpuMeasured);
   return {
-    fromMicros: boundary(looks, best.first, seen),
-    toMicros: boundary(looks, best.end, seen),
-    looks: looks.slice(best.first, best.end),
+    ...seen,
+    ...(labels ? { method: labels['method'] ?? '', route: labels['route'] as string } : {}),
+    cpuMs: isMeasured ? cpuNanos / 1e6 : seen.cpuMs && seen.cpuMs * share,
+    runDelayMs: seen.runDelayMs && seen.runDelayMs * share,
   };
-}
-
-/**
- * Between the look at `index` and the one before. The marks of the monitor are closer to the truth than the half of a sampling
- * interval: a look beyond them saw what came before or after.
- */
-function boundary(
-  looks: readonly StallLook[],
-  index: number,
-  { startedMicros, endedMicros }: SeenStall,
-): number {
-  const before = looks[index - 1];
-  const after = looks[index];
-  if (!before) return startedMicros;
-  if (!after) return endedMicros;
-  if (before.timeMicros < startedMicros) return startedMicros;
-  if (after.timeMicros > endedMicros) return endedMicros;
-  return (before.timeMicros + after.timeMicros) / 2;
 }
 
 function causeOf({

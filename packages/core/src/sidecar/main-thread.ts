@@ -78,7 +78,10 @@ export class MainThread {
     const nowMs = performance.now();
     const last = this.#pausedByDebugger;
     if (last && this.#pulse.sinceBeatMs > nowMs - last.askedAtMs) return last.answer;
-    const answer = isPausedByDebugger();
+    const answer = isPausedByDebugger().then((isPaused) => {
+      if (isPaused) this.#pulse.pause();
+      return isPaused;
+    });
     this.#pausedByDebugger = { askedAtMs: nowMs, answer };
     return answer;
   }

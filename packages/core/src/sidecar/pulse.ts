@@ -12,7 +12,9 @@ const SIDECAR_LATE_AT = 4;
 const SIDECAR_STATE = 5;
 const MAIN_ENTRIES = 6;
 const RULES_HELD = 7;
-const FIELDS = 8;
+const PAUSED_AT = 8;
+const EVER_PAUSED = 9;
+const FIELDS = 10;
 
 /** What {@link SIDECAR_STATE} says. */
 const NOT_UP = 0;
@@ -59,6 +61,17 @@ export class Pulse {
   /** How long ago the main thread's event loop has turned. */
   get sinceBeatMs(): number {
     return this.#since(MAIN_BEAT);
+  }
+
+  /** A debugger has been found to have stopped the main thread. */
+  pause(): void {
+    this.#fields[PAUSED_AT] = nowMs();
+    this.#fields[EVER_PAUSED] = 1;
+  }
+
+  /** Whether that was in the last `durationMs`. */
+  pausedWithin(durationMs: number): boolean {
+    return this.#fields[EVER_PAUSED] === 1 && this.#since(PAUSED_AT) <= durationMs;
   }
 
   /** A sidecar is about to be started. */

@@ -112,7 +112,7 @@ export class StandIn {
     // It may have returned and be blocked anew.
     const forMs = Math.min(seenMs, blocked.forMs);
     const stall = {
-      startedMs: Date.now() - forMs,
+      startedMs: nowMs - forMs,
       durationMs: forMs,
       ...(method === undefined ? {} : { method }),
       ...(route === undefined ? {} : { route }),

@@ -1,7 +1,7 @@
 /** What the rules of `triggers` look at: plain data, so that they can be looked at in another thread than they are read in. */
 
 export interface StallReading {
-  /** In milliseconds since the epoch, as far as it is known. */
+  /** By the monotonic clock that all threads share, as far as it is known. */
   readonly startedMs?: number;
   readonly durationMs: number;
   /** The route that held the loop, as far as it is known. */

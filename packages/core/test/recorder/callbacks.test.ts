@@ -1,0 +1,80 @@
+import { callbacksOf } from '../../src/recorder/callbacks.js';
+import type { Chunk } from '../../src/recorder/chunk.js';
+import { pseudoFrame, type Frame } from '../../src/recorder/frames.js';
+
+const frame = (functionName: string, url: string): Frame => ({ ...pseudoFrame(functionName), url });
+
+const FRAMES: Record<string, readonly Frame[]> = {
+  first: [frame('processTimers', 'node:internal/timers'), frame('first', '/app.js')],
+  second: [frame('processTimers', 'node:internal/timers'), frame('second', '/app.js')],
+  job: [frame('processTicksAndRejections', 'node:internal/process'), frame('later', '/app.js')],
+  collector: [pseudoFrame('(garbage collector)')],
+};
+
+/** A chunk of looks every 10 ms from 5 ms on: where the thread was, and the id of the callback. */
+function chunkOf(looks: readonly (readonly [keyof typeof FRAMES, number])[]): Chunk {
+  const parents = [0];
+  const frames = [pseudoFrame('(root)')];
+  const nodes = looks.map(([where]) =>
+    (FRAMES[where] as readonly Frame[]).reduce((parent, each) => {
+      parents.push(parent);
+      return frames.push(each) - 1;
+    }, 0),
+  );
+  return {
+    fromMicros: 0,
+    toMicros: 1e6,
+    parents: Uint32Array.from(parents),
+    frames,
+    timesMicros: Float64Array.from(looks, (_, index) => index * 10_000 + 5000),
+    nodes: Uint32Array.from(nodes),
+    cpuNanos: new Float64Array(looks.length),
+    cpuMeasured: true,
+    asyncIds: Float64Array.from(looks, ([, id]) => id),
+    jobsHaveIds: false,
+    labels: undefined,
+    otherThreadsCpuNanos: 0,
+    lostCpuNanos: 0,
+    sizeBytes: 0,
+  };
+}
+
+/** Their ends in milliseconds, in a stretch from 0 to the end of the last look's interval. */
+function endsOf(looks: readonly (readonly [keyof typeof FRAMES, number])[]): number[] {
+  const stretch = { startedMicros: 0, endedMicros: looks.length * 10_000 };
+  const callbacks = callbacksOf([chunkOf(looks)], stretch);
+  expect(callbacks[0]?.fromMicros).toBe(0);
+  callbacks.slice(1).forEach(({ fromMicros }, index) => expect(fromMicros).toBe(callbacks[index]?.toMicros));
+  expect(callbacks.flatMap((callback) => callback.looks)).toHaveLength(looks.length);
+  return callbacks.map(({ toMicros }) => toMicros / 1000);
+}
+
+it('tells callbacks apart by their ids; what has none belongs to the one before', () => {
+  expect(
+    endsOf([
+      ['first', 7],
+      ['collector', 0],
+      ['first', 8],
+      ['job', 0],
+      ['second', 8],
+      ['second', 9],
+    ]),
+  ).toEqual([20, 50, 60]);
+});
+
+it('without ids, by the function of the app that Node has called', () => {
+  expect(
+    endsOf([
+      ['first', 0],
+      ['collector', 0],
+      ['first', 0],
+      ['job', 0],
+      ['second', 0],
+    ]),
+  ).toEqual([40, 50]);
+});
+
+it('takes a stretch without looks for one', () => {
+  const stretch = { startedMicros: 10_000, endedMicros: 80_000 };
+  expect(callbacksOf([], stretch)).toEqual([{ fromMicros: 10_000, toMicros: 80_000, looks: [] }]);
+});
