@@ -1,9 +1,12 @@
 // CPU per request of an app with loopprof and without, and with others. Prints tables; asserts nothing.
 //   node bench/overhead.mjs [--nodes 20,24] [--frameworks express,koa,fastify] [--only bare,everything] [--peers]
-//                           [--rounds 7] [--seconds 4] [--warm-up 3] [--patience 3]
+//                           [--rounds 7] [--seconds 4] [--warm-up 3] [--patience 3] [--young 16]
 // --nodes takes major versions that `npm run nodes` has fetched; without it the Node that runs this is measured. --peers installs
 // the packages of others into .cache/peers and measures them too. A round is so many seconds for each, one at a time in turns; a
 // second in which others kept the machine busy is measured again, up to --patience times. It needs two cores or more.
+// --young fixes V8's young generation to that many MB per semi-space, for all alike: left to itself it starts at 1 and doubles by how
+// much a process has kept so far, modules that it has loaded included, and a server that small is a quarter cheaper or dearer by where
+// it happens to stand. 0 leaves it to V8.
 import { spawn } from 'node:child_process';
 import { availableParallelism, cpus } from 'node:os';
 import { fileURLToPath } from 'node:url';
@@ -27,6 +30,7 @@ const { values } = parseArgs({
     seconds: { type: 'string', default: '4' },
     'warm-up': { type: 'string', default: '3' },
     patience: { type: 'string', default: '3' },
+    young: { type: 'string', default: '16' },
   },
 });
 const SERVER_CORE = 0;
@@ -42,6 +46,8 @@ const positive = (option) => {
   process.exit(2);
 };
 const [rounds, seconds, warmUp, patience] = ['rounds', 'seconds', 'warm-up', 'patience'].map(positive);
+const young = Number(values.young);
+const v8Flags = young > 0 ? [`--min-semi-space-size=${young}`, `--max-semi-space-size=${young}`] : [];
 const only = values.only?.split(',');
 
 const ownMajor = Number(process.versions.node.split('.')[0]);
@@ -72,7 +78,7 @@ class Server {
     const server = new Server();
     const env = { ...process.env, NODE_ENV: 'production' };
     delete env.NODE_OPTIONS;
-    const [command, args] = pinned(SERVER_CORE, binary, [program, name, framework]);
+    const [command, args] = pinned(SERVER_CORE, binary, [...v8Flags, program, name, framework]);
     server.#child = spawn(command, args, { env, stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
     const { port, node } = await server.#answer();
     server.node = node;
@@ -193,8 +199,8 @@ function print(entries) {
   );
 }
 
-console.log(`${cpus()[0]?.model ?? 'unknown CPU'}, ${availableParallelism()} cores; GET /users/:id with a small JSON answer, ${CONNECTIONS} connections; median
-(lowest-highest) of ${rounds} rounds of ${seconds} s; each ratio is to the bare app of the same round.`);
+console.log(`${cpus()[0]?.model ?? 'unknown CPU'}, ${availableParallelism()} cores; GET /users/:id with a small JSON answer, ${CONNECTIONS} connections; semi-spaces
+${young > 0 ? `of ${young} MB` : 'as V8 sizes them'}; median (lowest-highest) of ${rounds} rounds of ${seconds} s; each ratio is to the bare app of the same round.`);
 if (!canPin || availableParallelism() < 2)
   console.log('The server and who asks it share their cores here: ratios are less certain.');
 for (const node of nodes) await run(node);
