@@ -245,10 +245,10 @@ describe('a profile on the wire', () => {
 
   it('shows garbage collection and the CPU of other threads as frames of their own', () => {
     const own = (name: string) => profiles.profile.samples.filter(({ stack }) => stack[0]?.name === name);
-    for (const name of ['(garbage collector)', '(non-JS threads)']) {
+    for (const name of ['(garbage collector)', '(other threads)']) {
       expect(own(name).reduce((sum, { values }) => sum + (values[CPU] as number), 0)).toBeGreaterThan(0);
     }
-    expect(own('(non-JS threads)').map(({ stack }) => stack.length)).toEqual([1]);
+    expect(own('(other threads)').map(({ stack }) => stack.length)).toEqual([1]);
     expect(namesOf(profiles.profile)).not.toContain('(idle)');
   });
 
@@ -416,7 +416,7 @@ describe('twenty clients that ask for overlapping windows at once', () => {
   it('get no more CPU than there was time', () => {
     for (const { profile } of answers) {
       const otherThreads =
-        profile.samples.find(({ stack }) => stack[0]?.name === '(non-JS threads)')?.values[CPU] ?? 0;
+        profile.samples.find(({ stack }) => stack[0]?.name === '(other threads)')?.values[CPU] ?? 0;
       const share = (totalOf(profile, CPU) - otherThreads) / (profile.durationMs * 1e6);
       expect(share).toBeGreaterThan(0.1);
       expect(share).toBeLessThan(1.1);

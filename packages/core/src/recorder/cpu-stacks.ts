@@ -18,7 +18,7 @@ export interface CpuStack {
 }
 
 /** CPU of threads that run no JavaScript: libuv's pool (fs, dns, crypto, zlib), GC helpers, the compilers. */
-export const OTHER_THREADS_FRAME = pseudoFrame('(non-JS threads)');
+export const OTHER_THREADS_FRAME = pseudoFrame('(other threads)');
 
 /** CPU of turns that were too short for any look to see, and of the sampler's own signals. */
 export const UNSAMPLED_FRAME = pseudoFrame('(unsampled)');
