@@ -46,6 +46,25 @@ describe('labels of CPU samples', () => {
     },
   );
 
+  it('name the method before the route is known, and the route that the garbage is of', async () => {
+    service = await startService('labelled.cjs', { args: ['express', 'auto', 'more'] });
+    const profile = await fetchProfile(`${service.url}/debug/pprof/profile?seconds=3`);
+    const of = (name: string): ReadProfile => ({
+      ...profile,
+      samples: profile.samples.filter(({ stack }) => stack.some((frame) => frame.name === name)),
+    });
+    // That of checkFirst(), which is below the handler as well.
+    const early = of('burn');
+    expect(totalOf(early, CPU)).toBeGreaterThan(0);
+    expect(labelled(early, 'route', '(unrouted)') / totalOf(early, CPU)).toBeGreaterThan(0.9);
+    expect(labelled(early, 'method', 'POST') / totalOf(early, CPU)).toBeGreaterThan(0.9);
+    const collected = of('(garbage collector)');
+    // V8 does some of it between the requests, and then it is nobody's.
+    const ofRoutes = labelled(collected, 'method', 'GET') + labelled(collected, 'method', 'POST');
+    expect(ofRoutes).toBeGreaterThan(0);
+    expect(labelled(collected, 'route', '/garbage') / ofRoutes).toBeGreaterThan(0.8);
+  });
+
   it('are on no sample with labels: false', async () => {
     service = await startService('labelled.cjs', { args: ['express', 'false'] });
     const profile = await fetchProfile(`${service.url}/debug/pprof/profile?seconds=2`);

@@ -182,6 +182,27 @@ describeWith('go', 'go tool pprof', () => {
     });
   });
 
+  describe('on labels', () => {
+    it('-tags tells the routes, -tagfocus takes one, -tagroot has them at the root', async () => {
+      const url = await start('labelled.cjs', { args: ['express'] });
+      const { saved } = await clean('-top', `${url}/debug/pprof/profile?seconds=3`);
+      const tags = (await clean('-tags', saved)).stdout;
+      expect(tags).toMatch(/^ route: Total /m);
+      for (const route of ['/three/:id', '/one/:id']) expect(tags).toContain(`: ${route}`);
+      expect(tags).toMatch(/^ tenant: Total /m);
+
+      const focused = newFile('focused.pb.gz');
+      await clean('-proto', '-output', focused, '-tagfocus=route=/three/:id', saved);
+      const { samples } = readProfile(readFileSync(focused));
+      expect(new Set(samples.map(({ labels }) => labels['route']))).toEqual(new Set(['/three/:id']));
+
+      const rooted = newFile('rooted.pb.gz');
+      await clean('-proto', '-output', rooted, '-tagroot=route', saved);
+      const roots = readProfile(readFileSync(rooted)).samples.map(({ stack }) => stack.at(-1)?.name);
+      expect(roots).toEqual(expect.arrayContaining(['/three/:id', '/one/:id']));
+    });
+  });
+
   describe('on the heap as text', () => {
     let index = '';
     beforeAll(async () => {

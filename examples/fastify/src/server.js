@@ -1,6 +1,6 @@
 'use strict';
 
-const { subscribe } = require('node:diagnostics_channel');
+const { getRequestTiming } = require('@loopprof/core');
 const { profilerPlugin } = require('@loopprof/fastify');
 const { fastify, LogController } = require('fastify');
 const puzzles = require('../data/puzzles.json');
@@ -9,12 +9,9 @@ const puzzles = require('../data/puzzles.json');
 const app = fastify({ logger: true, logController: new LogController({ disableRequestLogging: true }) });
 app.register(profilerPlugin);
 
-// Published a little after the end of a request, when it is known how long it has waited for others.
-subscribe('loopprof:request', ({ method, route, statusCode, startedAtMs, endedAtMs, eventLoopBlockedMs }) => {
-  app.log.info(
-    { method, route, status: statusCode, ms: endedAtMs - startedAtMs, eventLoopBlockedMs },
-    'request',
-  );
+app.addHook('onResponse', async ({ raw, log }) => {
+  const { method, route, statusCode: status, startedAtMs, endedAtMs, aborted } = getRequestTiming(raw);
+  log.info({ method, route, status, ms: endedAtMs - startedAtMs, aborted }, 'request');
 });
 
 const schema = { params: { type: 'object', properties: { level: { enum: Object.keys(puzzles) } } } };

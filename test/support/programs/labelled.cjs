@@ -1,9 +1,9 @@
 // An Express, Koa or Fastify app (argv[2]) whose route /three/:id burns three times the CPU of /one/:id, in pieces with awaits
-// and timers in between; prints its URL. It drives itself, several requests at a time.
+// and timers in between; prints its URL. It drives itself, several requests at a time; with argv[4], other routes of Express instead.
 const { setTimeout: sleep } = require('node:timers/promises');
 const { withLabels } = require('@loopprof/core');
 
-const [framework = 'express', labels = 'auto'] = process.argv.slice(2);
+const [framework = 'express', labels = 'auto', more] = process.argv.slice(2);
 const options = { labels: labels === 'auto' ? 'auto' : labels === 'true', access: 'loopback' };
 
 // By CPU, not by the clock: on a busy machine equal times are not equal CPU.
@@ -25,6 +25,17 @@ async function inPieces(units) {
   withLabels({ tenant: 'acme' }, () => burn(units));
   return 'done';
 }
+/** What is done for a request before its route is known, such as reading its body. */
+async function checkFirst(_req, _res, next) {
+  await sleep(1);
+  burn(6);
+  next();
+}
+function makeGarbage() {
+  const kept = [];
+  for (let n = 0; n < 200_000; n++) kept[n % 20_000] = { n, text: [n, { n }] };
+  return String(kept.length);
+}
 const three = () => inPieces(9);
 const one = () => inPieces(3);
 
@@ -33,8 +44,11 @@ const start = {
     const { profilingMiddleware } = require('@loopprof/express');
     const app = require('express')();
     app.use(profilingMiddleware(options));
+    app.use('/checked', (req, res, next) => checkFirst(req, res, next));
     app.get('/three/:id', async (_req, res) => res.send(await three()));
     app.get('/one/:id', async (_req, res) => res.send(await one()));
+    app.post('/checked', (_req, res) => res.send('checked'));
+    app.get('/garbage', (_req, res) => res.send(makeGarbage()));
     const server = app.listen(0);
     return server.address().port;
   },
@@ -76,9 +90,16 @@ const start = {
 async function drive(url, path) {
   for (let id = 0; ; id++) await (await fetch(`${url}${path}/${id}`)).text();
 }
+async function driveMore(url) {
+  for (;;) {
+    await (await fetch(`${url}/checked`, { method: 'POST' })).text();
+    await (await fetch(`${url}/garbage`)).text();
+  }
+}
 
 start[framework]().then((port) => {
   const url = `http://127.0.0.1:${port}`;
-  for (const path of ['/three', '/one', '/three', '/one']) void drive(url, path);
+  if (more) void driveMore(url);
+  else for (const path of ['/three', '/one', '/three', '/one']) void drive(url, path);
   console.log(url);
 });
