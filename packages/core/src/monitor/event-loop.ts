@@ -10,7 +10,7 @@ const LATE_MS = 10;
 /** What a loop is idle between two marks is read no more often than this. */
 const IDLE_READ_EVERY_MS = 0.5;
 
-/** What the system has given the thread is read no more often than this, between two beats: it takes some microseconds. */
+/** What the system has given the thread is read after so much work: it takes some microseconds, and an idle thread is given nothing. */
 const TIMES_READ_EVERY_MS = 5;
 
 /** Of one turn; it would have to last for seconds to have more. */
@@ -74,6 +74,7 @@ export class EventLoopMonitor {
   #readingAtMs = 0;
   #times: ThreadTimes | undefined;
   #timesAtMs = 0;
+  #idleAtTimesMs = 0;
   #markedAtMs = 0;
   #idleAtMarkMs = 0;
   #idleReadAtMs = 0;
@@ -86,7 +87,7 @@ export class EventLoopMonitor {
   start(): void {
     this.#beatAtMs = this.#readingAtMs = this.#markedAtMs = this.#idleReadAtMs = performance.now();
     this.#timesAtMs = this.#beatAtMs;
-    this.#idleMs = this.#idleAtMarkMs = performance.nodeTiming.idleTime;
+    this.#idleMs = this.#idleAtMarkMs = this.#idleAtTimesMs = performance.nodeTiming.idleTime;
     this.#times = this.#options.threadTimes?.();
     this.#readings = [this.#reading()];
     this.#timer = setInterval(() => this.#beat(), BEAT_MS);
@@ -132,7 +133,8 @@ export class EventLoopMonitor {
     if (nowMs - this.#idleReadAtMs > IDLE_READ_EVERY_MS) {
       const idleMs = performance.nodeTiming.idleTime;
       const silentMs = busyWithin(nowMs - this.#markedAtMs, idleMs - this.#idleAtMarkMs);
-      const given = nowMs - this.#timesAtMs > TIMES_READ_EVERY_MS ? this.#takeTimes(nowMs) : undefined;
+      const workedMs = nowMs - this.#timesAtMs - (idleMs - this.#idleAtTimesMs);
+      const given = workedMs > TIMES_READ_EVERY_MS ? this.#takeTimes(nowMs, idleMs) : undefined;
       if (silentMs >= this.#options.longSilenceMs && this.#silences.length < MAX_SILENCES)
         this.#silences.push({ startMs: nowMs - silentMs, endMs: nowMs, given });
       this.#idleAtMarkMs = idleMs;
@@ -165,11 +167,12 @@ export class EventLoopMonitor {
   }
 
   /** What the thread was given since the last time; undefined where the system does not tell. */
-  #takeTimes(nowMs: number): ThreadTimes | undefined {
+  #takeTimes(nowMs: number, idleMs: number): ThreadTimes | undefined {
     const before = this.#times;
     const times = this.#options.threadTimes?.();
     this.#times = times;
     this.#timesAtMs = nowMs;
+    this.#idleAtTimesMs = idleMs;
     return (
       times &&
       before && { cpuMs: times.cpuMs - before.cpuMs, runDelayMs: times.runDelayMs - before.runDelayMs }
