@@ -4,7 +4,7 @@ import { resolve } from 'node:path';
 import { isMainThread } from 'node:worker_threads';
 import { resolveConfig, type Access, type ProfilerConfig, type ResolvedConfig } from './config.js';
 import { isLoopprofError, LoopprofError, messageOf } from './errors.js';
-import { mountedAccess, serverAccess, type AccessCheck } from './http/access.js';
+import { boundedHook, mountedAccess, serverAccess, type AccessCheck } from './http/access.js';
 import { CaptureBudget } from './http/capture-budget.js';
 import { createHandler, type ProcessStatus } from './http/handler.js';
 import type { PprofHandler } from './http/message.js';
@@ -624,6 +624,7 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
   #sidecarContext(config: ResolvedConfig): SidecarContext {
     const { access, given, ...rest } = config;
     const isHook = typeof access === 'object' && 'authorize' in access;
+    const hook = isHook ? boundedHook((request) => access.authorize(request)) : undefined;
     return {
       sent: {
         // Where it leads to must not depend on where the process goes.
@@ -651,7 +652,7 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
         return profile.capture(request);
       },
       takeSnapshot: () => this.#takeRequestedSnapshot(),
-      authorize: async (request) => isHook && (await access.authorize(request)) === true,
+      authorize: async (request) => hook !== undefined && (await hook(request)),
       vitals: () => {
         if (!this.#watch) throw notRunning();
         return this.#watch.vitals();

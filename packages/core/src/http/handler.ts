@@ -13,10 +13,13 @@ import { INDEX_CSP, indexPage } from './index-page.js';
 import { COMMON_HEADERS, type PprofHandler, type PprofRequest, type PprofResponse } from './message.js';
 import { parseCapture } from './params.js';
 
+/** Who may read is the check's affair. */
+type ServedConfig = Omit<ProfilerConfig, 'access'>;
+
 export interface HandlerOptions {
   readonly registry: ProfileRegistry;
   /** The configuration in force; throws the reason while there is none. */
-  readonly config: () => ProfilerConfig;
+  readonly config: () => ServedConfig;
   readonly checkAccess: AccessCheck;
   readonly logger: Logger;
   /** What captures may cost; handlers of one process share it. */
@@ -108,7 +111,7 @@ function methodsOf(path: string, { texts }: ProfileRegistry): readonly string[] 
 }
 
 async function snapshot(
-  { method, headers }: PprofRequest,
+  { method }: PprofRequest,
   { config, takeSnapshot }: HandlerOptions,
 ): Promise<PprofResponse> {
   if (method !== 'POST')
@@ -116,10 +119,6 @@ async function snapshot(
       'LOOPPROF_METHOD_NOT_ALLOWED',
       `${method} is not allowed here: a snapshot writes files, use POST.`,
     );
-  // A browser sends the password it knows with whatever another site's page makes it post.
-  const site = headers['sec-fetch-site'];
-  if (site !== undefined && site !== 'same-origin' && site !== 'none')
-    throw new LoopprofError('LOOPPROF_FORBIDDEN', "closed: the request was sent by another site's page.");
   config();
   return {
     status: 201,
@@ -227,14 +226,14 @@ function noteHeader(notes: readonly string[]): Record<string, string> {
 /** Why something sensitive is not served, if so. */
 function unnamedReason(
   { name, sensitive }: { name: string; sensitive?: SensitiveField },
-  config: ProfilerConfig,
+  config: ServedConfig,
 ): string | undefined {
   return sensitive === undefined || config.sensitive[sensitive]
     ? undefined
     : `${name} is served only when it is named: set \`sensitive: { ${sensitive}: true }\`.`;
 }
 
-function disabledReason(profile: Profile, config: ProfilerConfig): string | undefined {
+function disabledReason(profile: Profile, config: ServedConfig): string | undefined {
   return isEnabled(profile, config)
     ? undefined
     : `The ${profile.name} profile is turned off: \`${profile.enabledBy}\` is false.`;

@@ -1,7 +1,7 @@
 /** One profiler in the sidecar: its routes, made from copies of what the main thread has, and its standalone server. */
 import type { AccessRequest } from '../config.js';
 import { isLoopprofError } from '../errors.js';
-import { serverAccess } from '../http/access.js';
+import { AUTHORIZE_TIMEOUT_MS, serverAccess } from '../http/access.js';
 import { createHandler, type ProcessStatus } from '../http/handler.js';
 import { startStandaloneServer, type StandaloneServer } from '../http/node-server.js';
 import type { Logger } from '../logger.js';
@@ -32,6 +32,9 @@ const CAPTURE_GRACE_MS = 2000;
 
 /** A recording may hold a lot, and is written down while the main thread works. */
 const RECORDING_GRACE_MS = 30_000;
+
+/** A hook's own time is over on the main thread, which then says so; this is for one that lets nobody in. */
+const AUTHORIZE_DEADLINE_MS = AUTHORIZE_TIMEOUT_MS + 1000;
 
 export interface RemoteParts {
   readonly line: Line;
@@ -118,11 +121,11 @@ export class RemoteContext {
     const { config } = this.#sent;
     const access =
       config.access === 'authorize'
-        ? { authorize: (request: AccessRequest) => this.#authorize(request) }
+        ? { ask: (request: AccessRequest, signal?: AbortSignal) => this.#authorize(request, signal) }
         : config.access;
     return createHandler({
       registry: this.#registry,
-      config: () => ({ ...config, access }),
+      config: () => config,
       checkAccess: serverAccess(access, config.httpAddr),
       logger: this.#logger(),
       status: () => this.#statusNow(),
@@ -131,9 +134,10 @@ export class RemoteContext {
     });
   }
 
-  async #authorize({ method, url, headers, remoteAddress }: AccessRequest): Promise<boolean> {
-    const request = { method, url, headers, remoteAddress };
-    return (await this.#parts.line.ask('authorize', { contextId: this.contextId, request })) === true;
+  async #authorize(request: AccessRequest, signal: AbortSignal | undefined): Promise<boolean> {
+    const question = { contextId: this.contextId, request };
+    const options = { signal, timeoutMs: AUTHORIZE_DEADLINE_MS };
+    return (await this.#parts.line.ask('authorize', question, options)) === true;
   }
 
   #logger(): Logger {
