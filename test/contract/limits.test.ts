@@ -24,34 +24,42 @@ async function start(
 }
 
 describe('captures at one time', () => {
-  it('are 64 for all mounts together; more are told when to come again, and others go on', async () => {
+  it('are 64 for all doors together; more are told when to come again, and others go on', async () => {
     const open: Doors = await openDoors({ access: 'loopback', enableCPU: false });
     closers.push(() => open.close());
     const client = new AbortController();
     const ask = ({ port, base }: Door, query: string) =>
       fetch(`http://127.0.0.1:${port}${base}/heap${query}`, { signal: client.signal });
-    // The standalone server is the sidecar's, and has as many of its own.
-    const mounts = open.doors.filter(({ name }) => name !== 'standalone');
-    const running = Array.from({ length: 64 }, (_, index) => {
-      const door = mounts[index % mounts.length] as Door;
-      return ask(door, '?seconds=300').catch(() => undefined);
-    });
-    const door = mounts[0] as Door;
-    let refused = await ask(door, '');
-    for (let attempt = 0; refused.status === 200 && attempt < 100; attempt++) {
-      await sleep(20);
-      refused = await ask(door, '');
+    // The standalone server is the sidecar's.
+    expect(open.doors.map(({ name }) => name)).toContain('standalone');
+    // One that finds no place, because of what is asked below, tries again.
+    const hold = async (door: Door): Promise<void> => {
+      while (!client.signal.aborted) {
+        await ask(door, '?seconds=300').catch(() => {});
+        await sleep(20);
+      }
+    };
+    const running = Array.from({ length: 64 }, (_, index) =>
+      hold(open.doors[index % open.doors.length] as Door),
+    );
+    for (const door of open.doors) {
+      let refused = await ask(door, '');
+      for (let attempt = 0; refused.status === 200 && attempt < 100; attempt++) {
+        await sleep(20);
+        refused = await ask(door, '');
+      }
+      expect([refused.status, refused.headers.get('retry-after'), refused.headers.get('x-go-pprof')]).toEqual(
+        [429, '1', '1'],
+      );
+      expect(await refused.text()).toBe('64 captures run already: try again in 1 s.\n');
+      const url = `http://127.0.0.1:${door.port}${door.base}`;
+      expect((await fetch(`${url}/runtime`)).status).toBe(429);
+      expect((await fetch(`${url}/snapshot`, { method: 'POST' })).status).toBe(429);
+      expect((await fetch(`${url}/`)).status).toBe(200);
     }
-    expect([refused.status, refused.headers.get('retry-after'), refused.headers.get('x-go-pprof')]).toEqual([
-      429,
-      '1',
-      '1',
-    ]);
-    expect(await refused.text()).toBe('64 captures run already: try again in 1 s.\n');
-    expect((await fetch(`http://127.0.0.1:${door.port}${door.base}/runtime`)).status).toBe(429);
-    expect((await fetch(`http://127.0.0.1:${door.port}${door.base}/`)).status).toBe(200);
     client.abort();
     await Promise.all(running);
+    const door = open.doors[0] as Door;
     const again = () => fetch(`http://127.0.0.1:${door.port}${door.base}/heap`);
     for (let attempt = 0; (await again()).status === 429 && attempt < 100; attempt++) await sleep(20);
     expect((await again()).status).toBe(200);
@@ -229,6 +237,33 @@ describe('the log', () => {
         durationMs: expect.any(Number) as number,
       },
     ]);
+  });
+
+  it('has one, too, for whoever reads the stack or the command line or has a snapshot taken, and of what is polled to debug', async () => {
+    const { address, logger } = await start({ sensitive: { cmdline: true, trace: false } });
+    const bytes: Record<string, number> = {};
+    const rows = [
+      ...['stack', 'cmdline'].map((name) => [name, 'GET', 'info'] as const),
+      ['snapshot', 'POST', 'info'] as const,
+      ...['requests', 'gc', 'runtime', 'stalls', 'symbol'].map((name) => [name, 'GET', 'debug'] as const),
+    ];
+    for (const [name, method] of rows) {
+      const response = await fetch(`${address}${name}`, { method, headers: { 'user-agent': 'a scraper' } });
+      bytes[name] = (await response.arrayBuffer()).byteLength;
+    }
+    // The sidecar tells of them by message.
+    for (let attempt = 0; about(logger, /profile captured/).length < rows.length && attempt < 100; attempt++)
+      await sleep(20);
+    expect(about(logger, /profile captured/)).toEqual(
+      rows.map(([profile, , level]) => ({
+        level,
+        profile,
+        remoteAddress: '127.0.0.1',
+        userAgent: 'a scraper',
+        sizeBytes: bytes[profile],
+        durationMs: expect.any(Number) as number,
+      })),
+    );
   });
 
   it('has one for a capture that its client gave up', async () => {

@@ -5,7 +5,6 @@ import { isMainThread } from 'node:worker_threads';
 import { resolveConfig, type Access, type ProfilerConfig, type ResolvedConfig } from './config.js';
 import { isLoopprofError, LoopprofError, messageOf } from './errors.js';
 import { boundedHook, mountedAccess, serverAccess, type AccessCheck } from './http/access.js';
-import { CaptureBudget } from './http/capture-budget.js';
 import { createHandler, type ProcessStatus } from './http/handler.js';
 import type { PprofHandler } from './http/message.js';
 import { startStandaloneServer, type StandaloneServer } from './http/node-server.js';
@@ -113,7 +112,6 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
     this.#local.documents,
     this.#local.facts,
   );
-  readonly #budget = new CaptureBudget();
   #config: ResolvedConfig | undefined;
   #inheritedAccess: { readonly config: ResolvedConfig | undefined; readonly check: AccessCheck } | undefined;
   #lease: ThreadLease | undefined;
@@ -366,7 +364,7 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
       config: () => this.#running(),
       checkAccess,
       logger: this.#logger,
-      budget: this.#budget,
+      budget: () => this.#thread().budget,
       status: () => this.#status(),
       takeSnapshot: () => this.#takeRequestedSnapshot(),
     });

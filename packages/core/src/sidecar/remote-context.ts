@@ -2,6 +2,7 @@
 import type { AccessRequest } from '../config.js';
 import { isLoopprofError } from '../errors.js';
 import { AUTHORIZE_TIMEOUT_MS, serverAccess } from '../http/access.js';
+import type { CaptureBudget } from '../http/capture-budget.js';
 import { createHandler, type ProcessStatus } from '../http/handler.js';
 import { startStandaloneServer, type StandaloneServer } from '../http/node-server.js';
 import type { Logger } from '../logger.js';
@@ -39,6 +40,7 @@ const AUTHORIZE_DEADLINE_MS = AUTHORIZE_TIMEOUT_MS + 1000;
 export interface RemoteParts {
   readonly line: Line;
   readonly pulse: Pulse;
+  readonly budget: CaptureBudget;
   readonly main: MainThread;
   readonly sources: ProfileSources;
 }
@@ -128,6 +130,7 @@ export class RemoteContext {
       config: () => config,
       checkAccess: serverAccess(access, config.httpAddr),
       logger: this.#logger(),
+      budget: () => this.#parts.budget,
       status: () => this.#statusNow(),
       takeSnapshot: async () =>
         (await this.#parts.line.ask('snapshot', { contextId: this.contextId })) as object,
