@@ -12,6 +12,7 @@ import type { CaptureBudget } from './capture-budget.js';
 import { INDEX_CSP, indexPage } from './index-page.js';
 import { COMMON_HEADERS, type PprofHandler, type PprofRequest, type PprofResponse } from './message.js';
 import { parseCapture } from './params.js';
+import { withoutPaths } from './without-paths.js';
 
 /** Who may read is the check's affair. */
 type ServedConfig = Omit<ProfilerConfig, 'access'>;
@@ -284,7 +285,12 @@ function errorResponse(
   const known = isLoopprofError(thrown);
   if (!known) logger.error({ err: thrown }, `loopprof: a request failed: ${messageOf(thrown)}`);
   const status = known ? thrown.status : 500;
-  const message = known ? thrown.message : 'failed to collect profile';
+  // What is the client's own to mend has no paths but those that it sent.
+  const message = known
+    ? status < 500
+      ? thrown.message
+      : withoutPaths(thrown.message)
+    : 'failed to collect profile';
   return {
     status,
     headers: {
