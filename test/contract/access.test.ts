@@ -175,8 +175,6 @@ describe.each(DOORS)("access: 'loopback', the default, %s", (door) => {
   it.each([
     ['a proxy', 'localhost', 'Via: 1.1 proxy'],
     ['a foreign name', 'evil.com', 'Accept: */*'],
-    ["another site's page", 'localhost', 'Sec-Fetch-Site: cross-site'],
-    ["another site's script", 'localhost', 'Origin: http://evil.com'],
   ])('says what would allow what %s has sent', async (_who, host, header) => {
     expect((await ask(port, [header], { host })).body).toMatch(/access: \{ token \}|Host header must be/);
   });
@@ -446,6 +444,65 @@ describe.each(DOORS)('access: { authorize }, %s', (door) => {
       headers: { host: 'localhost', 'x-user': ['ada', 'bob'], connection: 'close' },
       remoteAddress: '127.0.0.1',
     });
+  });
+});
+
+describe.each(DOORS)("another site's page, %s", (door) => {
+  const BEARER = `Authorization: Bearer ${TOKEN}`;
+  const HOST = 'shop.example.com';
+  const ports: Record<string, number> = {};
+  beforeAll(async () => {
+    const hook = { authorize: () => true };
+    for (const [name, access] of Object.entries({ token: { token: TOKEN }, hook, public: 'public' } as const))
+      ports[name] = (await open({ access }))[door];
+  });
+
+  const send = async (access: string, method: string, headers: readonly string[]): Promise<RawResponse> => {
+    const path = method === 'POST' ? '/debug/pprof/symbol' : PATH;
+    const head = [`${method} ${path} HTTP/1.1`, `Host: ${HOST}`, BEARER, 'Content-Length: 0'];
+    return rawRequest(ports[access] as number, [...head, ...headers]);
+  };
+
+  const FOREIGN = [
+    'Sec-Fetch-Site: cross-site',
+    'Sec-Fetch-Site: same-site',
+    'Origin: http://evil.com',
+    'Origin: https://shop.example.com.evil.com',
+    'Origin: http://shop.example.com:8080',
+    'Origin: null',
+  ];
+
+  it.each(['token', 'hook'])('gets nothing with the password that the browser knows: %s', async (access) => {
+    for (const header of FOREIGN) {
+      for (const method of ['GET', 'HEAD', 'POST']) {
+        const { status, body } = await send(access, method, [header]);
+        expect([header, method, status]).toEqual([header, method, 403]);
+        if (method !== 'HEAD')
+          expect(body).toMatch(/^closed: the request was sent by another site's page\. /);
+      }
+    }
+  });
+
+  it('may read what is public, and post nothing', async () => {
+    for (const header of FOREIGN) {
+      expect([header, (await send('public', 'GET', [header])).status]).toEqual([header, 200]);
+      expect([header, (await send('public', 'POST', [header])).status]).toEqual([header, 403]);
+    }
+  });
+
+  it.each(['token', 'hook', 'public'])('does not keep pages of our own out: %s', async (access) => {
+    for (const headers of [
+      [],
+      ['Sec-Fetch-Site: none'],
+      ['Sec-Fetch-Site: same-origin'],
+      [`Origin: http://${HOST}`],
+      [`Origin: https://${HOST}`, 'Sec-Fetch-Site: same-origin'],
+    ]) {
+      for (const method of ['GET', 'POST']) {
+        const { status } = await send(access, method, headers);
+        expect([headers, method, status]).toEqual([headers, method, 200]);
+      }
+    }
   });
 });
 

@@ -38,6 +38,12 @@ interface Proxied {
   shows: boolean;
 }
 
+/** What cannot be told from a local client: a proxy that adds nothing, and the Host of this machine. Hence the rule for production. */
+function isUntold(proxy: string, { shows, disguise }: { shows: boolean; disguise: string }): boolean {
+  if (shows || disguise === 'with headers of its own') return false;
+  return disguise === 'as localhost' || disguise === 'as 127.0.0.1' || proxy.includes('own Host');
+}
+
 /** What has to hold behind each of them; `start` puts them in front of a target. */
 function behind(
   start: (target: string) => Promise<{ proxies: Record<string, Proxied>; stop: () => Promise<unknown> }>,
@@ -88,11 +94,7 @@ function behind(
     try {
       for (const [proxy, { port, shows }] of Object.entries(proxies)) {
         for (const [disguise, headers] of Object.entries(DISGUISES)) {
-          // One that adds nothing and calls itself localhost is what cannot be told from a local client: hence the rule above.
-          const untold =
-            !shows &&
-            (disguise === 'as localhost' || disguise === 'as 127.0.0.1' || proxy.includes('own Host'));
-          if (untold && disguise !== 'with headers of its own') continue;
+          if (isUntold(proxy, { shows, disguise })) continue;
           const { status } = await ask(port, headers);
           expect([proxy, disguise, status]).toEqual([proxy, disguise, 403]);
         }
@@ -106,26 +108,26 @@ function behind(
 describeWith('nginx', 'Express behind nginx', () => {
   behind(async (target) => {
     const pass = `proxy_pass ${target};`;
+    const current = `${pass} proxy_http_version 1.1; proxy_set_header Connection "";`;
     const servers: Record<string, { directives: string; shows: boolean }> = {
-      'as it comes': { directives: pass, shows: true },
-      'as it comes, with HTTP/1.1 and its own Host': {
-        directives: `${pass} proxy_http_version 1.1;`,
-        shows: false,
-      },
+      // Its own Host, and the version that this nginx takes for itself: 1.1 since 1.29.7, 1.0 before.
+      'as it comes, with its own Host': { directives: pass, shows: false },
+      'as it came before 1.29.7: HTTP/1.0': { directives: `${pass} proxy_http_version 1.0;`, shows: true },
+      'as it has come since: HTTP/1.1, with its own Host': { directives: current, shows: false },
       'with the Host of the client': {
-        directives: `${pass} proxy_http_version 1.1; proxy_set_header Host $http_host;`,
+        directives: `${current} proxy_set_header Host $http_host;`,
         shows: false,
       },
       'with X-Forwarded-For': {
-        directives: `${pass} proxy_http_version 1.1; proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;`,
+        directives: `${current} proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;`,
         shows: true,
       },
       'with X-Real-IP': {
-        directives: `${pass} proxy_http_version 1.1; proxy_set_header X-Real-IP $remote_addr;`,
+        directives: `${current} proxy_set_header X-Real-IP $remote_addr;`,
         shows: true,
       },
       'with Forwarded': {
-        directives: `${pass} proxy_http_version 1.1; proxy_set_header Forwarded "for=$remote_addr";`,
+        directives: `${current} proxy_set_header Forwarded "for=$remote_addr";`,
         shows: true,
       },
     };
@@ -141,6 +143,18 @@ describeWith('nginx', 'Express behind nginx', () => {
 });
 
 describe('Express behind a proxy on Node', () => {
+  // What SECURITY.md says of apps that are neither in production nor have `access` written out.
+  it('is open to whoever comes through one that shows nothing, outside production', async () => {
+    const { service, target } = await serve({}, 'development');
+    const proxy = await startService('proxy.mjs', { args: [target, JSON.stringify({ changeOrigin: true })] });
+    try {
+      const { body } = await ask(Number(new URL(proxy.url).port), ['Host: shop.example.com']);
+      expect(body.slice(0, 2)).toBe(GZIP);
+    } finally {
+      await Promise.all([proxy.stop(), service.stop()]);
+    }
+  });
+
   behind(async (target) => {
     const options: Record<string, { options: object; shows: boolean }> = {
       'as it comes': { options: {}, shows: false },

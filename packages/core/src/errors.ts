@@ -78,16 +78,26 @@ export class LoopprofError extends Error {
  * own), which `instanceof` cannot.
  */
 export function isLoopprofError(value: unknown): value is LoopprofError {
-  return (
-    typeof value === 'object' &&
-    value !== null &&
-    (value as { name?: unknown }).name === 'LoopprofError' &&
-    typeof (value as { code?: unknown }).code === 'string'
-  );
+  try {
+    return (
+      typeof value === 'object' &&
+      value !== null &&
+      (value as { name?: unknown }).name === 'LoopprofError' &&
+      typeof (value as { code?: unknown }).code === 'string'
+    );
+  } catch {
+    // What cannot even be looked at is not ours.
+    return false;
+  }
 }
 
-/** The message of anything that can be thrown. */
+/** The message of anything that can be thrown. Never throws, whatever that is. */
 export function messageOf(thrown: unknown): string {
-  if (typeof thrown === 'object' && thrown !== null && 'message' in thrown) return String(thrown.message);
-  return String(thrown);
+  try {
+    if (typeof thrown === 'object' && thrown !== null && 'message' in thrown) return String(thrown.message);
+    return String(thrown);
+  } catch {
+    // An object without a prototype has no text, a revoked proxy not even properties.
+    return 'what was thrown has no message';
+  }
 }

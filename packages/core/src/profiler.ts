@@ -4,11 +4,11 @@ import { resolve } from 'node:path';
 import { isMainThread } from 'node:worker_threads';
 import { resolveConfig, type Access, type ProfilerConfig, type ResolvedConfig } from './config.js';
 import { isLoopprofError, LoopprofError, messageOf } from './errors.js';
-import { mountedAccess, serverAccess, type AccessCheck } from './http/access.js';
-import { CaptureBudget } from './http/capture-budget.js';
+import { boundedHook, mountedAccess, serverAccess, type AccessCheck } from './http/access.js';
 import { createHandler, type ProcessStatus } from './http/handler.js';
 import type { PprofHandler } from './http/message.js';
 import { startStandaloneServer, type StandaloneServer } from './http/node-server.js';
+import { withoutPaths } from './http/without-paths.js';
 import { LineBudget } from './line-budget.js';
 import { guardedLogger, silentLogger, warningLogger, type Logger } from './logger.js';
 import { heapLimitBytes } from './monitor/heap-limit.js';
@@ -18,6 +18,7 @@ import type { Capture, CaptureRequest, Profile } from './profiles/profile.js';
 import { createRegistry, factsOf, ProfileRegistry } from './profiles/registry.js';
 import { mainProcess } from './realm.js';
 import type { Stall } from './recorder/stalls.js';
+import { RunningCaptures, stoppedMeanwhile } from './running-captures.js';
 import { leaseThread, type ThreadLease } from './shared.js';
 import type { SentSnapshot } from './sidecar/protocol.js';
 import type { SidecarContext } from './sidecar/sidecar.js';
@@ -107,13 +108,15 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
   });
   /** The same, in the sidecar where that can be. */
   readonly #registry = new ProfileRegistry(
-    [...this.#local].map((profile) =>
-      profile.offThread ? { ...profile, capture: (request) => this.#capture(profile, request) } : profile,
-    ),
+    [...this.#local].map((profile) => ({
+      ...profile,
+      capture: (request) =>
+        this.#captures.run(request.signal, (signal) => this.#capture(profile, { ...request, signal })),
+    })),
     this.#local.documents,
     this.#local.facts,
   );
-  readonly #budget = new CaptureBudget();
+  readonly #captures = new RunningCaptures();
   #config: ResolvedConfig | undefined;
   #inheritedAccess: { readonly config: ResolvedConfig | undefined; readonly check: AccessCheck } | undefined;
   #lease: ThreadLease | undefined;
@@ -215,6 +218,7 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
     this.#watch?.stop();
     if (this.#config?.writeOnStop) await this.#snapshotter?.writeFinal();
     this.#snapshotter?.close();
+    this.#captures.end();
     const server = this.#server;
     const lease = this.#lease;
     const contextId = this.#contextId;
@@ -366,7 +370,7 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
       config: () => this.#running(),
       checkAccess,
       logger: this.#logger,
-      budget: this.#budget,
+      budget: () => this.#thread().budget,
       status: () => this.#status(),
       takeSnapshot: () => this.#takeRequestedSnapshot(),
     });
@@ -606,17 +610,13 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
   async #capture(profile: Profile, request: CaptureRequest): Promise<Capture> {
     const { sidecar } = this.#thread();
     profile.ready?.();
-    if (!sidecar?.running || this.#contextId === undefined) return profile.capture(request);
+    if (!profile.offThread || !sidecar?.running || this.#contextId === undefined)
+      return profile.capture(request);
     try {
       return await sidecar.capture(this.#contextId, profile.name, request);
     } catch (error) {
       if (!isLoopprofError(error) || error.code !== 'LOOPPROF_NOT_STARTED') throw error;
-      if (!this.#lease) {
-        throw new LoopprofError(
-          'LOOPPROF_NOT_STARTED',
-          'The profiler was stopped while this profile was being taken.',
-        );
-      }
+      if (!this.#lease) throw stoppedMeanwhile();
       // The sidecar has gone meanwhile: what is still here is made here.
       return profile.capture(request);
     }
@@ -625,6 +625,7 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
   #sidecarContext(config: ResolvedConfig): SidecarContext {
     const { access, given, ...rest } = config;
     const isHook = typeof access === 'object' && 'authorize' in access;
+    const hook = isHook ? boundedHook((request) => access.authorize(request)) : undefined;
     return {
       sent: {
         // Where it leads to must not depend on where the process goes.
@@ -652,7 +653,7 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
         return profile.capture(request);
       },
       takeSnapshot: () => this.#takeRequestedSnapshot(),
-      authorize: async (request) => isHook && (await access.authorize(request)) === true,
+      authorize: async (request) => hook !== undefined && (await hook(request)),
       vitals: () => {
         if (!this.#watch) throw notRunning();
         return this.#watch.vitals();
@@ -672,14 +673,14 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
         ['engine', session.engine ?? 'none'],
         ...(session.fallbackBecause === undefined
           ? []
-          : [['instead of @datadog/pprof because', session.fallbackBecause] as const]),
-        ['sidecar', sidecar?.running ? 'running' : (sidecarMissing ?? 'none')],
+          : [['instead of @datadog/pprof because', withoutPaths(session.fallbackBecause)] as const]),
+        ['sidecar', sidecar?.running ? 'running' : withoutPaths(sidecarMissing ?? 'none')],
         ...(sidecar?.doorClosedBecause === undefined
           ? []
           : [['blocked loop', shutOut(sidecar.doorClosedBecause)] as const]),
         ['up', `${Math.floor(mainProcess.uptime())} s`],
       ],
-      problems: this.#problems().map(({ message }) => message),
+      problems: this.#problems().map(({ message }) => withoutPaths(message)),
     };
   }
 

@@ -4,6 +4,7 @@ import { isMainThread } from 'node:worker_threads';
 import type { LabelSet } from './engine/engine.js';
 import { ThreadClock } from './engine/thread-clock.js';
 import { messageOf } from './errors.js';
+import { CaptureBudget } from './http/capture-budget.js';
 import { Monitor, type MonitoredStall } from './monitor/monitor.js';
 import { NO_REQUEST, type RequestLabels } from './monitor/requests.js';
 import type { RouteOwner } from './monitor/running-routes.js';
@@ -46,6 +47,8 @@ export interface Thread {
   readonly session: RecorderSession;
   readonly monitor: Monitor;
   readonly stalls: Stalls;
+  /** What captures may cost, whoever serves them. */
+  readonly budget: CaptureBudget;
   /** Told of every stall, when all is known of it. */
   readonly stallListeners: Set<(stall: Stall) => void>;
   /** Takes up what was sampled until now, and tells what is known of the stalls. */
@@ -68,6 +71,7 @@ export function startThread(options: ThreadOptions): Thread {
   const reporters = new Set<Reporter>();
   const report: Reporter['report'] = (...what) => [...reporters][0]?.report(...what);
   session.onFailure = (error) => report('error', error.message, error);
+  const budget = new CaptureBudget();
   const missing = options.sidecar ? sidecarMissing() : undefined;
   const sidecar =
     options.sidecar && missing === undefined
@@ -79,6 +83,7 @@ export function startThread(options: ThreadOptions): Thread {
           windowMs: options.windowMs,
           mappingFile: mainProcess.argv[1] ?? mainProcess.execPath,
           trimTo: trimFolder(options),
+          budgetMemory: budget.memory,
           onTrouble: (message) => report('warn', message),
         })
       : undefined;
@@ -165,6 +170,7 @@ export function startThread(options: ThreadOptions): Thread {
     session,
     monitor,
     stalls,
+    budget,
     stallListeners,
     reporters,
     sidecar: startProblem === undefined ? sidecar : undefined,

@@ -4,7 +4,7 @@ const Module = require('node:module');
 const load = Module._load;
 Module._load = function (request, ...rest) {
   if (request === '@datadog/pprof/out/src/time-profiler-bindings') {
-    throw new Error('dd_pprof.node: invalid ELF header');
+    throw new Error(`${__dirname}/dd_pprof.node: invalid ELF header`);
   }
   return load.call(this, request, ...rest);
 };

@@ -5,7 +5,7 @@ import type { PprofRequest } from './message.js';
 /** Who is refused is logged at most once in this time, or anybody could fill the app's log. */
 const REFUSALS_EVERY_MS = 60_000;
 
-/** Tells the app's log who captured what, and that somebody was refused. */
+/** Tells the app's log who captured what, at `info`, or at `debug` what is polled; and that somebody was refused. */
 export class AuditLog {
   readonly #logger: Logger;
   #nextRefusalMs = 0;
@@ -15,15 +15,15 @@ export class AuditLog {
     this.#logger = logger;
   }
 
-  captured(request: PprofRequest, { profile, sizeBytes, startedMs }: CapturedProfile): void {
-    this.#logger.info(
+  captured(request: PprofRequest, { profile, level, sizeBytes, startedMs }: CapturedProfile): void {
+    this.#logger[level](
       { profile, ...whoAsks(request), sizeBytes, durationMs: Math.round(performance.now() - startedMs) },
       'loopprof: profile captured',
     );
   }
 
-  notCaptured(request: PprofRequest, { profile, startedMs }: StartedProfile, reason: unknown): void {
-    this.#logger.info(
+  notCaptured(request: PprofRequest, { profile, level, startedMs }: StartedProfile, reason: unknown): void {
+    this.#logger[level](
       {
         profile,
         ...whoAsks(request),
@@ -56,6 +56,7 @@ export class AuditLog {
 
 interface StartedProfile {
   readonly profile: string;
+  readonly level: 'info' | 'debug';
   readonly startedMs: number;
 }
 

@@ -3,24 +3,28 @@ import { isLoopprofError, LoopprofError, messageOf } from '../errors.js';
 import type { ProfilerConfig, SensitiveField } from '../config.js';
 import type { Logger } from '../logger.js';
 import type { JsonDocument } from '../profiles/document.js';
-import { isEnabled, type Capture, type CaptureRequest, type Profile } from '../profiles/profile.js';
+import { isEnabled, type CaptureRequest, type Profile } from '../profiles/profile.js';
 import type { ProfileRegistry } from '../profiles/registry.js';
 import type { TextDocument } from '../profiles/text-document.js';
 import type { AccessCheck } from './access.js';
 import { AuditLog } from './audit-log.js';
-import { CaptureBudget } from './capture-budget.js';
+import type { CaptureBudget } from './capture-budget.js';
 import { INDEX_CSP, indexPage } from './index-page.js';
 import { COMMON_HEADERS, type PprofHandler, type PprofRequest, type PprofResponse } from './message.js';
 import { parseCapture } from './params.js';
+import { withoutPaths } from './without-paths.js';
+
+/** Who may read is the check's affair. */
+type ServedConfig = Omit<ProfilerConfig, 'access'>;
 
 export interface HandlerOptions {
   readonly registry: ProfileRegistry;
   /** The configuration in force; throws the reason while there is none. */
-  readonly config: () => ProfilerConfig;
+  readonly config: () => ServedConfig;
   readonly checkAccess: AccessCheck;
   readonly logger: Logger;
-  /** What captures may cost; handlers of one process share it. */
-  readonly budget?: CaptureBudget;
+  /** What captures may cost; all handlers of one thread share it. Throws the reason while nothing runs. */
+  readonly budget: () => CaptureBudget;
   /** What the index page says of the process, read when it is shown. */
   readonly status: () => ProcessStatus | Promise<ProcessStatus>;
   /** Writes a snapshot and gives what is told about it. */
@@ -37,25 +41,24 @@ export interface ProcessStatus {
 const SNAPSHOT_PATH = '/snapshot';
 
 const TEXT = 'text/plain; charset=utf-8';
+const JSON_TYPE = 'application/json; charset=utf-8';
 
 /** The options, and what the handler keeps between requests. */
 interface HandlerState extends HandlerOptions {
-  readonly budget: CaptureBudget;
   readonly audit: AuditLog;
 }
 
 /** A document costs a harvest, and little to write down. */
 const DOCUMENT_COST = 0.25;
 
+/** All profiles are made, and written down. */
+const SNAPSHOT_COST = 10;
+
 /** A full garbage collection holds up the event loop for as long as it takes. */
 const GC_COST = 9;
 
 export function createHandler(given: HandlerOptions): PprofHandler {
-  const options: HandlerState = {
-    ...given,
-    budget: given.budget ?? new CaptureBudget(),
-    audit: new AuditLog(given.logger),
-  };
+  const options: HandlerState = { ...given, audit: new AuditLog(given.logger) };
   return async (request) => {
     try {
       const response = await answer(request, options);
@@ -88,7 +91,7 @@ async function answer(request: PprofRequest, options: HandlerState): Promise<Ppr
     return redirectTo(`${pathname.slice(pathname.lastIndexOf('/') + 1)}/${query && `?${query}`}`);
   if (name === '') return index(request, options);
   const document = options.registry.documents.find((each) => each.name === name);
-  if (document) return json(document, { method: request.method, budget: options.budget });
+  if (document) return json(document, { request, options });
   if (text) return plainText(text, { request, query, options });
   const profile = options.registry.lookup(name);
   if (!profile) {
@@ -107,40 +110,30 @@ function methodsOf(path: string, { texts }: ProfileRegistry): readonly string[] 
   return isPostable ? ['GET', 'HEAD', 'POST'] : ['GET', 'HEAD'];
 }
 
-async function snapshot(
-  { method, headers }: PprofRequest,
-  { config, takeSnapshot }: HandlerOptions,
-): Promise<PprofResponse> {
+async function snapshot(request: PprofRequest, options: HandlerState): Promise<PprofResponse> {
+  const { method } = request;
   if (method !== 'POST')
     throw new LoopprofError(
       'LOOPPROF_METHOD_NOT_ALLOWED',
       `${method} is not allowed here: a snapshot writes files, use POST.`,
     );
-  // A browser sends the password it knows with whatever another site's page makes it post.
-  const site = headers['sec-fetch-site'];
-  if (site !== undefined && site !== 'same-origin' && site !== 'none')
-    throw new LoopprofError('LOOPPROF_FORBIDDEN', "closed: the request was sent by another site's page.");
-  config();
-  return {
-    status: 201,
-    headers: { ...COMMON_HEADERS, 'Content-Type': 'application/json; charset=utf-8' },
-    body: `${JSON.stringify(await takeSnapshot(), undefined, 2)}\n`,
-  };
+  options.config();
+  const { body } = await charged({ name: 'snapshot', cost: SNAPSHOT_COST }, { request, options }, async () =>
+    jsonBody(await options.takeSnapshot()),
+  );
+  return { status: 201, headers: { ...COMMON_HEADERS, 'Content-Type': JSON_TYPE }, body };
 }
 
 async function json(
   document: JsonDocument,
-  { method, budget }: { method: string; budget: CaptureBudget },
+  { request, options }: { request: PprofRequest; options: HandlerState },
 ): Promise<PprofResponse> {
-  const headers = { ...COMMON_HEADERS, 'Content-Type': 'application/json; charset=utf-8' };
-  if (method === 'HEAD') return { status: 200, headers, body: '' };
-  const done = budget.begin(DOCUMENT_COST);
-  let body = '';
-  try {
-    body = `${JSON.stringify(await document.read(), undefined, 2)}\n`;
-  } finally {
-    done(body.length);
-  }
+  const headers = { ...COMMON_HEADERS, 'Content-Type': JSON_TYPE };
+  if (request.method === 'HEAD') return { status: 200, headers, body: '' };
+  const { name, polled = false } = document;
+  const { body } = await charged({ name, polled, cost: DOCUMENT_COST }, { request, options }, async () =>
+    jsonBody(await document.read()),
+  );
   return { status: 200, headers, body };
 }
 
@@ -152,13 +145,10 @@ async function plainText(
   if (closedBecause !== undefined) throw new LoopprofError('LOOPPROF_PROFILE_DISABLED', closedBecause);
   const headers = { ...COMMON_HEADERS, 'Content-Type': TEXT };
   if (request.method === 'HEAD') return { status: 200, headers, body: '' };
-  const done = options.budget.begin(DOCUMENT_COST);
-  let body = '';
-  try {
-    body = document.read(request.method === 'POST' ? ((await request.readBody?.()) ?? '') : query);
-  } finally {
-    done(body.length);
-  }
+  const { name, polled = false } = document;
+  const { body } = await charged({ name, polled, cost: DOCUMENT_COST }, { request, options }, async () => ({
+    body: document.read(request.method === 'POST' ? ((await request.readBody?.()) ?? '') : query),
+  }));
   return { status: 200, headers, body };
 }
 
@@ -184,26 +174,27 @@ async function capture(
     ...(asText ? {} : { 'Content-Disposition': `attachment; filename="${filename}"` }),
   };
   if (request.method === 'HEAD') return { status: 200, headers, body: '' };
-  const { body, notes } = await charged(
-    profile,
-    { ...captureRequest, client: clientOf(request, captureRequest.client), signal: request.signal },
-    { request, options },
+  const cost = collectsGarbage(profile, captureRequest) ? 1 + GC_COST : 1;
+  const client = clientOf(request, captureRequest.client);
+  const { body, notes } = await charged({ name: profile.name, cost }, { request, options }, () =>
+    profile.capture({ ...captureRequest, client, signal: request.signal }),
   );
   if (typeof body === 'string') options.registry.addresses.learn(body);
   return { status: 200, headers: { ...headers, ...noteHeader(notes) }, body };
 }
 
 /** Captures within the budget, with a line in the log whatever comes of it. */
-async function charged(
-  profile: Profile,
-  captureRequest: CaptureRequest,
+async function charged<Captured extends { readonly body: Uint8Array | string }>(
+  { name, cost, polled = false }: { name: string; cost: number; polled?: boolean },
   { request, options: { budget, audit } }: { request: PprofRequest; options: HandlerState },
-): Promise<Capture> {
-  const started = { profile: profile.name, startedMs: performance.now() };
+  capture: () => Promise<Captured>,
+): Promise<Captured> {
+  const level = polled ? ('debug' as const) : ('info' as const);
+  const started = { profile: name, level, startedMs: performance.now() };
   let sizeBytes = 0;
-  const done = budget.begin(captureRequest.gc ? 1 + GC_COST : 1);
+  const done = budget().begin(cost);
   try {
-    const captured = await profile.capture(captureRequest);
+    const captured = await capture();
     sizeBytes = captured.body.length;
     audit.captured(request, { ...started, sizeBytes });
     return captured;
@@ -213,6 +204,14 @@ async function charged(
   } finally {
     done(sizeBytes);
   }
+}
+
+function collectsGarbage({ collectsAtEnd }: Profile, { gc, deltaMs }: CaptureRequest): boolean {
+  return gc || (collectsAtEnd === true && deltaMs !== undefined);
+}
+
+function jsonBody(value: object): { body: string } {
+  return { body: `${JSON.stringify(value, undefined, 2)}\n` };
 }
 
 /** Who asks, as well as that can be told: scrapers do not name themselves. */
@@ -227,14 +226,14 @@ function noteHeader(notes: readonly string[]): Record<string, string> {
 /** Why something sensitive is not served, if so. */
 function unnamedReason(
   { name, sensitive }: { name: string; sensitive?: SensitiveField },
-  config: ProfilerConfig,
+  config: ServedConfig,
 ): string | undefined {
   return sensitive === undefined || config.sensitive[sensitive]
     ? undefined
     : `${name} is served only when it is named: set \`sensitive: { ${sensitive}: true }\`.`;
 }
 
-function disabledReason(profile: Profile, config: ProfilerConfig): string | undefined {
+function disabledReason(profile: Profile, config: ServedConfig): string | undefined {
   return isEnabled(profile, config)
     ? undefined
     : `The ${profile.name} profile is turned off: \`${profile.enabledBy}\` is false.`;
@@ -286,7 +285,12 @@ function errorResponse(
   const known = isLoopprofError(thrown);
   if (!known) logger.error({ err: thrown }, `loopprof: a request failed: ${messageOf(thrown)}`);
   const status = known ? thrown.status : 500;
-  const message = known ? thrown.message : 'failed to collect profile';
+  // What is the client's own to mend has no paths but those that it sent.
+  const message = known
+    ? status < 500
+      ? thrown.message
+      : withoutPaths(thrown.message)
+    : 'failed to collect profile';
   return {
     status,
     headers: {

@@ -17,7 +17,8 @@ export function checkLoopback(request: PprofRequest): void {
 }
 
 /** The rest of the check, where the socket itself proves the machine: a Unix domain socket that only its owner may open. */
-export function checkDirect({ url, headers }: PprofRequest): void {
+export function checkDirect(request: PprofRequest): void {
+  const { url, headers } = request;
   if (Object.keys(headers).some((name) => PROXY_HEADER.test(name)))
     throw forbidden(`closed: the request came through a proxy. ${HINT}`);
   // A URL with a host in it is what is sent to proxies, and its host counts for more than the header.
@@ -26,11 +27,17 @@ export function checkDirect({ url, headers }: PprofRequest): void {
   if (typeof host !== 'string' || !isLoopbackHost(host)) {
     throw forbidden(`closed: the Host header must be a loopback address or exactly localhost. ${HINT}`);
   }
+  checkSite(request);
+}
+
+/** Throws LOOPPROF_FORBIDDEN for what another site's page has a browser send. Browsers say `Sec-Fetch-Site` only over TLS and to this machine. */
+export function checkSite({ headers }: PprofRequest): void {
   const site = headers['sec-fetch-site'];
-  const foreignSite = site !== undefined && site !== 'none' && site !== 'same-origin';
-  if (foreignSite || !isOwnOrigin(headers['origin'], host)) {
-    throw forbidden(`closed: the request was sent by another site's page. ${HINT}`);
-  }
+  const isForeign = site !== undefined && site !== 'none' && site !== 'same-origin';
+  if (isForeign || !isOwnOrigin(headers['origin'], headers['host']))
+    throw forbidden(
+      "closed: the request was sent by another site's page. Open this address by itself, or ask with a program.",
+    );
 }
 
 function isLoopback(address: string | undefined): boolean {
@@ -52,8 +59,11 @@ function isLoopbackHost(host: string): boolean {
   );
 }
 
-function isOwnOrigin(origin: string | readonly string[] | undefined, host: string): boolean {
-  return origin === undefined || origin === `http://${host}` || origin === `https://${host}`;
+type Header = string | readonly string[] | undefined;
+
+function isOwnOrigin(origin: Header, host: Header): boolean {
+  if (origin === undefined) return true;
+  return typeof host === 'string' && (origin === `http://${host}` || origin === `https://${host}`);
 }
 
 function forbidden(message: string): LoopprofError {

@@ -4,6 +4,8 @@ export interface JsonDocument {
   readonly name: string;
   /** One or two sentences for the index page. */
   readonly description: string;
+  /** Whether it is read all the time, and a line in the log for each reading too much but for debugging. */
+  readonly polled?: boolean;
   /** Whether the sidecar makes it from what it has; the others are read on the main thread. */
   readonly offThread?: boolean;
   /** Whether the sidecar keeps a recent one, to serve while the main thread lets nobody in. */

@@ -25,6 +25,7 @@ export function goroutineLeakProfile(sources: ProfileSources): Profile {
     seconds: 'delta',
     text: true,
     gc: true,
+    collectsAtEnd: true,
     exampleQuery: '?debug=1',
     capture: (request) => captureLeaks(sources, request),
   };

@@ -55,6 +55,8 @@ export interface Profile {
   readonly text: boolean;
   /** Whether `gc=1` is understood. */
   readonly gc: boolean;
+  /** Whether a delta ends with a garbage collection. */
+  readonly collectsAtEnd?: boolean;
   /** Parameters of the index page's link. */
   readonly exampleQuery: string;
   /** Whether the sidecar makes it from what it has, off the main thread; the others are made there. */

@@ -46,6 +46,7 @@ const NOTICE_MS = 50;
 export function stallsDocument(sources: ProfileSources): JsonDocument {
   return {
     name: 'stalls',
+    polled: true,
     description:
       'Callbacks that held the event loop longer than stallThresholdMs, newest first: when, how long, why (javascript, gc, sync-io or host), ' +
       'under which route, how many requests waited, and the stacks that spent the time. As JSON.',

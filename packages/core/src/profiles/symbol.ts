@@ -9,6 +9,7 @@ export function symbolDocument(addresses: AddressBook): TextDocument {
     description:
       'Names of the functions behind the addresses of a profile that was served as text: 0x… joined by +, as the query or posted.',
     post: true,
+    polled: true,
     read: (input) => {
       // pprof only asks whether this is more than zero.
       const lines = ['num_symbols: 1'];

@@ -6,6 +6,8 @@ export interface TextDocument {
   readonly name: string;
   /** One or two sentences for the index page. */
   readonly description: string;
+  /** Whether it is read all the time, and a line in the log for each reading too much but for debugging. */
+  readonly polled?: boolean;
   /** The field of `sensitive` without which it is not served. */
   readonly sensitive?: SensitiveField;
   /** Whether its input may also be posted. */

@@ -163,7 +163,10 @@ export class Line {
     }
     const controller = new AbortController();
     if (question.id !== 0) this.#answering.set(question.id, controller);
-    const answer = (): void => void this.#answerInTurn(question, answerer, controller.signal);
+    const answer = (): void => {
+      // Nobody waits for it here: what it rejects with would be the process's end.
+      this.#answerInTurn(question, answerer, controller.signal).catch(() => {});
+    };
     // Not in the asynchronous context of what the sidecar has interrupted: that is some request's.
     if (blocked) this.#context.runInAsyncScope(() => setImmediate(answer).unref());
     else answer();

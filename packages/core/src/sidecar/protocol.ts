@@ -17,6 +17,7 @@ import type { SentStacks } from './transfer.js';
 /** What a worker is started with. */
 export interface SidecarData {
   readonly pulseMemory: SharedArrayBuffer;
+  readonly budgetMemory: SharedArrayBuffer;
   readonly sampleIntervalMicros: number;
   readonly windowMs: number;
   readonly mappingFile: string;

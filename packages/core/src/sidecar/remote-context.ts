@@ -1,7 +1,8 @@
 /** One profiler in the sidecar: its routes, made from copies of what the main thread has, and its standalone server. */
 import type { AccessRequest } from '../config.js';
 import { isLoopprofError } from '../errors.js';
-import { serverAccess } from '../http/access.js';
+import { AUTHORIZE_TIMEOUT_MS, serverAccess } from '../http/access.js';
+import type { CaptureBudget } from '../http/capture-budget.js';
 import { createHandler, type ProcessStatus } from '../http/handler.js';
 import { startStandaloneServer, type StandaloneServer } from '../http/node-server.js';
 import type { Logger } from '../logger.js';
@@ -33,9 +34,13 @@ const CAPTURE_GRACE_MS = 2000;
 /** A recording may hold a lot, and is written down while the main thread works. */
 const RECORDING_GRACE_MS = 30_000;
 
+/** A hook's own time is over on the main thread, which then says so; this is for one that lets nobody in. */
+const AUTHORIZE_DEADLINE_MS = AUTHORIZE_TIMEOUT_MS + 1000;
+
 export interface RemoteParts {
   readonly line: Line;
   readonly pulse: Pulse;
+  readonly budget: CaptureBudget;
   readonly main: MainThread;
   readonly sources: ProfileSources;
 }
@@ -118,22 +123,24 @@ export class RemoteContext {
     const { config } = this.#sent;
     const access =
       config.access === 'authorize'
-        ? { authorize: (request: AccessRequest) => this.#authorize(request) }
+        ? { ask: (request: AccessRequest, signal?: AbortSignal) => this.#authorize(request, signal) }
         : config.access;
     return createHandler({
       registry: this.#registry,
-      config: () => ({ ...config, access }),
+      config: () => config,
       checkAccess: serverAccess(access, config.httpAddr),
       logger: this.#logger(),
+      budget: () => this.#parts.budget,
       status: () => this.#statusNow(),
       takeSnapshot: async () =>
         (await this.#parts.line.ask('snapshot', { contextId: this.contextId })) as object,
     });
   }
 
-  async #authorize({ method, url, headers, remoteAddress }: AccessRequest): Promise<boolean> {
-    const request = { method, url, headers, remoteAddress };
-    return (await this.#parts.line.ask('authorize', { contextId: this.contextId, request })) === true;
+  async #authorize(request: AccessRequest, signal: AbortSignal | undefined): Promise<boolean> {
+    const question = { contextId: this.contextId, request };
+    const options = { signal, timeoutMs: AUTHORIZE_DEADLINE_MS };
+    return (await this.#parts.line.ask('authorize', question, options)) === true;
   }
 
   #logger(): Logger {

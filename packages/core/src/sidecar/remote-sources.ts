@@ -27,7 +27,10 @@ export class RemoteSources implements ProfileSources {
   readonly #labels: SentLabels[] = [];
   #stalls: StallsReading | undefined;
 
-  constructor({ line, pulse }: { line: Line; pulse: Pulse }, options: Omit<SidecarData, 'pulseMemory'>) {
+  constructor(
+    { line, pulse }: { line: Line; pulse: Pulse },
+    options: Omit<SidecarData, 'pulseMemory' | 'budgetMemory'>,
+  ) {
     this.main = new MainThread({ line, pulse }, options.doorClosedBecause);
     this.symbolizer = new Symbolizer(() => options.trimTo);
     this.mappingFile = this.symbolizer.trimmed(options.mappingFile);

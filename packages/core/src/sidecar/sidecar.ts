@@ -62,6 +62,7 @@ export interface SidecarOptions {
   readonly windowMs: number;
   readonly mappingFile: string;
   readonly trimTo: string | undefined;
+  readonly budgetMemory: SharedArrayBuffer;
   stalls(): StallsReading;
   blocks(): ContentionReading;
   /** Told what went wrong with the worker, and what is done about it. */
@@ -140,9 +141,10 @@ export class Sidecar {
     this.#startedAtMs = performance.now();
     this.pulse.begin();
     const { port1, port2 } = new MessageChannel();
-    const { sampleIntervalMicros, windowMs, mappingFile, trimTo } = this.#options;
+    const { sampleIntervalMicros, windowMs, mappingFile, trimTo, budgetMemory } = this.#options;
     const data: SidecarData = {
       pulseMemory: this.pulse.memory,
+      budgetMemory,
       sampleIntervalMicros,
       windowMs,
       mappingFile,

@@ -2,6 +2,7 @@
 import { workerData, type MessagePort } from 'node:worker_threads';
 import { closeDoor } from '../engine/main-thread-door.js';
 import { LoopprofError } from '../errors.js';
+import { CaptureBudget } from '../http/capture-budget.js';
 import { Line, type Answerer } from './line.js';
 import { LoopWatch } from './loop-watch.js';
 import type { SentCapture, SentContext, SentLabels, SentLook, SentStalls, SidecarData } from './protocol.js';
@@ -13,8 +14,9 @@ import type { SentChunk, SentNames } from './transfer.js';
 /** How often it is seen to that what is kept for blocked times is recent. */
 const REMEMBER_CHECK_MS = 250;
 
-const { port, pulseMemory, ...options } = workerData as SidecarData & { port: MessagePort };
+const { port, pulseMemory, budgetMemory, ...options } = workerData as SidecarData & { port: MessagePort };
 const pulse = new Pulse(pulseMemory);
+const budget = new CaptureBudget(budgetMemory);
 const contexts = new Map<number, RemoteContext>();
 
 function contextOf(contextId: number): RemoteContext {
@@ -34,7 +36,10 @@ const atOnce: Record<string, Answerer> = {
     pulse.park();
   },
   attach: (sent: SentContext) =>
-    void contexts.set(sent.contextId, new RemoteContext({ line, pulse, main: sources.main, sources }, sent)),
+    void contexts.set(
+      sent.contextId,
+      new RemoteContext({ line, pulse, budget, main: sources.main, sources }, sent),
+    ),
 };
 
 const inTurn: Record<string, Answerer> = {

@@ -47,6 +47,31 @@ it('counts bytes: 256 MiB, and 4 MiB more every second', () => {
   expect(retryAfter(budget)).toBeUndefined();
 });
 
+it('is one with that of the sidecar', () => {
+  const budget = new CaptureBudget();
+  const sidecars = new CaptureBudget(budget.memory);
+  for (let capture = 0; capture < 300; capture++) {
+    budget.begin(1)(0);
+    sidecars.begin(1)(0);
+  }
+  expect([retryAfter(budget), retryAfter(sidecars)]).toEqual([1, 1]);
+  jest.advanceTimersByTime(60_000);
+  sidecars.begin(1)(296 * MIB);
+  expect([retryAfter(budget), retryAfter(sidecars)]).toEqual([11, 11]);
+});
+
+it('forgets what ran in a sidecar that has ended', () => {
+  const budget = new CaptureBudget();
+  const sidecars = new CaptureBudget(budget.memory);
+  const running = Array.from({ length: 32 }, () => [budget.begin(1), sidecars.begin(1)]);
+  expect([retryAfter(budget), retryAfter(sidecars)]).toEqual([1, 1]);
+  const next = new CaptureBudget(budget.memory);
+  for (let capture = 0; capture < 32; capture++) next.begin(1);
+  expect([retryAfter(budget), retryAfter(next)]).toEqual([1, 1]);
+  running[0]?.[0]?.(0);
+  expect(retryAfter(next)).toBeUndefined();
+});
+
 it('takes nothing for what it refuses', () => {
   const budget = new CaptureBudget();
   for (let capture = 0; capture < 600; capture++) budget.begin(1)(0);
