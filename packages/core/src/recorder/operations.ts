@@ -206,6 +206,7 @@ export class Operations {
   }
 
   #destroy(id: number): void {
+    this.#guard(() => this.#pool?.drop(id));
     const operation = this.#operations.get(id);
     if (!operation) return;
     this.#operations.delete(id);
