@@ -1,8 +1,9 @@
 import { execFile } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { startService, type Service } from '../support/child.js';
 import { fetchProfile } from '../support/fetch.js';
 import { describeWith } from '../support/tools.js';
@@ -17,6 +18,7 @@ const PROFILES = [
 describeWith('go', 'go tool pprof on what is pending', () => {
   const room = mkdtempSync(join(tmpdir(), 'loopprof-go-'));
   let service: Service;
+  let fetches = 0;
 
   beforeAll(async () => {
     const config = { asyncSampleRate: 1, leakAgeMs: 1000 };
@@ -72,5 +74,20 @@ describeWith('go', 'go tool pprof on what is pending', () => {
     const report = await pprof('-top', '-nodecount=0', '-base', url, url);
     const rows = report.split(/^ +flat +flat% .*$/m)[1]?.trim();
     expect(rows).toBe('');
+  });
+
+  it('cancels with -base threads that have only grown older', async () => {
+    const saved = async (): Promise<string> => {
+      const file = join(room, `${(fetches += 1)}.pb.gz`);
+      writeFileSync(file, Buffer.from(await (await fetch(`${service.url}/threadcreate`)).arrayBuffer()));
+      return file;
+    };
+    const first = await saved();
+    await sleep(1100);
+    const raw = await pprof('-raw', '-base', first, await saved());
+    expect(totals(raw).filter((total) => total !== 0)).toEqual([]);
+    expect(raw.split('Locations')[0]).not.toMatch(/^ +-?[1-9]\d*:/m);
+    const text = await (await fetch(`${service.url}/threadcreate?debug=1`)).text();
+    expect(text).toMatch(/"age":"\d+ seconds", "started":"\d{4}-[^"]*Z", "thread":/);
   });
 });
