@@ -144,21 +144,9 @@ export class HeapRecorder implements HeapSource {
     if (gc) collectGarbage();
     if (this.#lent) return { ...this.#lent, memory: process.memoryUsage() };
     const run = this.#readRun();
+    const rows = this.#counting === 'live' ? run : this.#totals.with(run);
     const stacks: HeapStack[] = [];
-    if (this.#counting === 'live') {
-      for (const [stack, counts] of run) stacks.push({ ...counts, frames: this.#stacks.frames(stack) });
-    } else {
-      for (const [stack, { objects, sizeBytes }] of this.#totals.with(run)) {
-        const live = run.get(stack);
-        stacks.push({
-          frames: this.#stacks.frames(stack),
-          objects: live?.objects ?? 0,
-          sizeBytes: live?.sizeBytes ?? 0,
-          allocObjects: objects,
-          allocBytes: sizeBytes,
-        });
-      }
-    }
+    for (const [stack, counts] of rows) stacks.push({ ...counts, frames: this.#stacks.frames(stack) });
     return {
       stacks,
       totals: this.#counting === 'both',
