@@ -8,6 +8,7 @@ const net = require('node:net');
 const { tmpdir } = require('node:os');
 const { join } = require('node:path');
 const { createInterface } = require('node:readline');
+const { runInThisContext } = require('node:vm');
 const { Worker } = require('node:worker_threads');
 const { measureWait, Profiler } = require('@loopprof/core');
 
@@ -56,6 +57,10 @@ async function askSilentServer(count) {
 async function forgottenAwait() {
   await new Promise(() => {});
 }
+function forgetEverywhere(count) {
+  const makers = 'async () => { await new Promise(() => {}); },\n'.repeat(count);
+  for (const make of runInThisContext(`[${makers}]`, { filename: '/scattered.js' })) make();
+}
 const held = [];
 async function heldAwait() {
   await new Promise((resolve) => held.push(resolve));
@@ -88,6 +93,7 @@ const commands = {
   sockets: openSockets,
   requests: askSilentServer,
   forget: (count) => void Array.from({ length: count }, forgottenAwait),
+  scatter: forgetEverywhere,
   hold: (count) => void Array.from({ length: count }, heldAwait),
   settle: (count) => Promise.all(Array.from({ length: count }, settledAwait)),
 };

@@ -98,6 +98,11 @@ export class Operations {
     return this.#dropped;
   }
 
+  /** Leaks that are missing among the others because there were too many places. */
+  get droppedLeaks(): number {
+    return this.#leaks.dropped;
+  }
+
   start(): void {
     if (this.sampled) this.#watch();
   }
