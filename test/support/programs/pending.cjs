@@ -78,13 +78,18 @@ async function waitForLock() {
   setTimeout(release, 20);
 }
 
+function blockLoop(durationMs) {
+  const startedMs = performance.now();
+  while (performance.now() - startedMs < durationMs);
+}
+
 const { wait } = Atomics;
 
 const commands = {
   // Node marks promises only while somebody is told of them.
   hooked: () => Object.getOwnPropertySymbols(Promise.resolve()).length > 0 || Atomics.wait !== wait,
   lock: (count) => Promise.all(Array.from({ length: count }, waitForLock)),
-  wait: (durationMs) => new Promise((resolve) => setTimeout(resolve, durationMs)),
+  block: blockLoop,
   reads: pendingReads,
   release: (count) => fs.writeSync(fifo, Buffer.alloc(count)),
   timers: pendingTimers,

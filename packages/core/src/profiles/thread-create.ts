@@ -35,7 +35,10 @@ async function captureThreads(
     data = diffProfiles(withoutAges(data), withoutAges(await threadData(sources, breathe)));
   }
   if (debug !== 0) return { body: countText('threadcreate', data), notes: [] };
-  return { body: await encodeProfile(withoutAges(data), { mappingFile: sources.mappingFile, breathe }), notes: [] };
+  return {
+    body: await encodeProfile(withoutAges(data), { mappingFile: sources.mappingFile, breathe }),
+    notes: [],
+  };
 }
 
 async function threadData(sources: ProfileSources, breathe: Breathe): Promise<ProfileData> {
