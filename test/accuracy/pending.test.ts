@@ -117,16 +117,30 @@ describe('what is pending', () => {
     expect((timers['pendingTimers'] ?? 0) / 4000).toBeGreaterThan(0.85);
   });
 
-  it('is bounded in what is answered for a hundred thousand operations', async () => {
+  it('is bounded in what is kept and answered for more operations than are recorded, and says what is missing', async () => {
     await start({ asyncSampleRate: 1 });
-    await tell('timers 100000');
+    await tell('timers 260000');
+    const more = /^incomplete: 1\d{4} more operations were created than are recorded$/;
     const profile = await fetchProfile(`${service.url}/goroutine`);
-    expect(byMaker(profile, 'timer')).toEqual({ pendingTimers: 100_000 });
+    const { pendingTimers = 0, ...others } = byMaker(profile, 'timer');
+    expect({ pendingTimers, ...others }).toEqual({ pendingTimers, '(timer)': 260_000 - pendingTimers });
+    expect(pendingTimers).toBeGreaterThan(249_000);
     expect(profile.samples.length).toBeLessThan(50);
+    expect(profile.comments).toEqual([expect.stringMatching(more)]);
     const dump = await (await fetch(`${service.url}/goroutine?debug=2`)).text();
     expect(dump.length).toBeLessThan(5 * 1024 * 1024);
     expect(dump.match(/^goroutine \d+ \[timer\]:$/gm)?.length).toBeGreaterThan(5000);
-    expect(dump).toMatch(/the rest is left out\n$/);
+    expect(dump).toMatch(/\n\.\.\. incomplete: \d+ more [a-z ]+\n\.\.\. the rest is left out\n$/);
+  });
+
+  it('says that leaks are missing where they are of more places than are kept apart', async () => {
+    await start({ asyncSampleRate: 1 });
+    await tell('scatter 5200');
+    const leaks = await fetchProfile(`${service.url}/goroutineleak?gc=1`);
+    expect(leaks.comments).toEqual([
+      expect.stringMatching(/^incomplete: \d{3} leaks of further places are not counted$/),
+    ]);
+    expect(leaks.samples).toHaveLength(5000);
   });
 
   it('leaks when nobody can settle it any more: shown with the line that waits', async () => {

@@ -57,8 +57,6 @@ describe('where code waits for something that others hold', () => {
     await start();
     const captured = fetchProfile(`${service.url}/mutex?seconds=7`);
     await sleep(BEGUN_MS);
-    // On a busy machine the pool looks taken when the watch begins, until a piece comes back that seemed to wait.
-    await tell('idle 1');
     const pieces = await tell('queue 32');
     const profile = ofResource(await captured, 'thread-pool');
     const reference = referenceQueueMs(pieces);
@@ -79,6 +77,25 @@ describe('where code waits for something that others hold', () => {
     const captured = fetchProfile(`${service.url}/mutex?seconds=3`);
     await sleep(BEGUN_MS);
     await tell('idle 50');
+    expect((await captured).samples).toEqual([]);
+  });
+
+  it('shows nothing for a thread to spare, whoever had the pool when the watch began', async () => {
+    await start();
+    await tell('others 1');
+    const captured = fetchProfile(`${service.url}/mutex?seconds=4`);
+    await sleep(BEGUN_MS);
+    await tell('alone 1');
+    await tell('spare 4');
+    expect((await captured).samples).toEqual([]);
+  });
+
+  it('shows nothing for work that was refused before it came to the pool', async () => {
+    await start();
+    const captured = fetchProfile(`${service.url}/mutex?seconds=3`);
+    await sleep(BEGUN_MS);
+    await tell('refused 2');
+    await tell('spare 4');
     expect((await captured).samples).toEqual([]);
   });
 

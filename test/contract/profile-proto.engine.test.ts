@@ -287,6 +287,34 @@ describe('where code comes from', () => {
     expect(frame).toMatchObject({ file: join(PROGRAMS, 'module.mjs'), line: 4 });
   });
 
+  it.each([true, false])(
+    'a module that was its own URL is shown by its kind (trimPaths: %p)',
+    async (trimPaths) => {
+      const { url } = await start('data-url.mjs', { args: [JSON.stringify({ trimPaths })] });
+      const SHOWING = [
+        'profile?seconds=2',
+        'goroutine?seconds=1',
+        'block?seconds=1',
+        'stalls',
+        'block?debug=1',
+      ];
+      const read = async (path: string): Promise<string> => {
+        const response = await fetch(`${url}/${path}`);
+        const bytes = Buffer.from(await response.arrayBuffer());
+        expect([path, response.status]).toEqual([path, 200]);
+        return bytes[0] === 0x1f ? gunzipSync(bytes).toString('latin1') : bytes.toString();
+      };
+      // The rest when there is something in it.
+      const windows = await Promise.all(SHOWING.slice(0, 3).map(read));
+      const paths = [...SHOWING, 'heap', 'stack'];
+      const texts = [...windows, ...(await Promise.all(paths.slice(3).map(read)))];
+      const pathsWith = (pattern: RegExp): string[] =>
+        paths.filter((_, index) => pattern.test(texts[index] as string));
+      expect(pathsWith(/the%20source|the source/)).toEqual([]);
+      expect(pathsWith(/data:text\/javascript/)).toEqual(expect.arrayContaining(SHOWING));
+    },
+  );
+
   // What the compiler leaves out moves every line that follows.
   const SOURCE = `
 interface Work {

@@ -80,8 +80,9 @@ export function withLabels<T>(labels: Readonly<Record<string, string>>, callback
 
 /**
  * measureWait counts how long code waits for something that others hold: a lock, a connection of a pool. `acquire` is called at
- * once; what it gives is returned, and the time until it settles goes into the mutex profile, under the caller's stack and the
- * labels `resource` and `route`. What comes without a turn of the event loop in between has not been waited for and is not counted.
+ * once; what it gives is returned (of a plain promise, one that settles alike), and the time until it settles goes into the mutex
+ * profile, under the caller's stack and the labels `resource` and `route`. What comes without a turn of the event loop in between
+ * has not been waited for and is not counted; nor is what `acquire` gives within a millisecond without a promise.
  *
  * One wait in `mutexProfileFraction` is measured; while no profiler runs, `acquire` is all that happens.
  *

@@ -8,6 +8,7 @@ const net = require('node:net');
 const { tmpdir } = require('node:os');
 const { join } = require('node:path');
 const { createInterface } = require('node:readline');
+const { runInThisContext } = require('node:vm');
 const { Worker } = require('node:worker_threads');
 const { measureWait, Profiler } = require('@loopprof/core');
 
@@ -56,6 +57,10 @@ async function askSilentServer(count) {
 async function forgottenAwait() {
   await new Promise(() => {});
 }
+function forgetEverywhere(count) {
+  const makers = 'async () => { await new Promise(() => {}); },\n'.repeat(count);
+  for (const make of runInThisContext(`[${makers}]`, { filename: '/scattered.js' })) make();
+}
 const held = [];
 async function heldAwait() {
   await new Promise((resolve) => held.push(resolve));
@@ -73,13 +78,18 @@ async function waitForLock() {
   setTimeout(release, 20);
 }
 
+function blockLoop(durationMs) {
+  const startedMs = performance.now();
+  while (performance.now() - startedMs < durationMs);
+}
+
 const { wait } = Atomics;
 
 const commands = {
   // Node marks promises only while somebody is told of them.
   hooked: () => Object.getOwnPropertySymbols(Promise.resolve()).length > 0 || Atomics.wait !== wait,
   lock: (count) => Promise.all(Array.from({ length: count }, waitForLock)),
-  wait: (durationMs) => new Promise((resolve) => setTimeout(resolve, durationMs)),
+  block: blockLoop,
   reads: pendingReads,
   release: (count) => fs.writeSync(fifo, Buffer.alloc(count)),
   timers: pendingTimers,
@@ -88,6 +98,7 @@ const commands = {
   sockets: openSockets,
   requests: askSilentServer,
   forget: (count) => void Array.from({ length: count }, forgottenAwait),
+  scatter: forgetEverywhere,
   hold: (count) => void Array.from({ length: count }, heldAwait),
   settle: (count) => Promise.all(Array.from({ length: count }, settledAwait)),
 };

@@ -2,8 +2,10 @@
 // and came back. Prints the index page's URL. argv[2]: the configuration as JSON.
 const { pbkdf2 } = require('node:crypto');
 const dns = require('node:dns');
+const { once } = require('node:events');
 const fs = require('node:fs');
 const { createInterface } = require('node:readline');
+const { Worker } = require('node:worker_threads');
 const zlib = require('node:zlib');
 const { measureWait, Profiler } = require('@loopprof/core');
 
@@ -31,6 +33,7 @@ function burn(durationMs) {
 }
 
 const busy = new Int32Array(new SharedArrayBuffer(4));
+let others;
 let lock = Promise.resolve();
 function acquire() {
   let release;
@@ -65,6 +68,38 @@ const commands = {
         piece('gzip', (done) => zlib.gzip('text', done)),
       ]);
     }
+    return [];
+  },
+  // Three at a time, of different lengths, which leaves a thread.
+  spare: async (count) => {
+    for (let n = 0; n < count; n++)
+      await Promise.all(
+        [20_000, 60_000, 90_000].map((length) => piece('derive', (done) => derive(length, done))),
+      );
+    return [];
+  },
+  // A worker thread takes all of the pool until it is told to stop.
+  others: async () => {
+    others = new Worker(
+      `const { pbkdf2 } = require('node:crypto');
+       let running = true;
+       const derive = () => running && pbkdf2('password', 'salt', 20_000, 64, 'sha512', derive);
+       for (let n = 0; n < 8; n++) derive();
+       require('node:worker_threads').parentPort.once('message', () => (running = false));`,
+      { eval: true },
+    );
+    await once(others, 'online');
+    return [];
+  },
+  alone: async () => {
+    others.postMessage('stop');
+    await once(others, 'exit');
+    return [];
+  },
+  // Refused before they come to the pool.
+  refused: async (count) => {
+    const long = 'a'.repeat(300);
+    await Promise.all(Array.from({ length: count }, () => piece('lookup', (done) => dns.lookup(long, done))));
     return [];
   },
   // Done long before the loop, which is busy, can see it.

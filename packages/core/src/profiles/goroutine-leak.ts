@@ -5,7 +5,7 @@ import type { ProfileData } from '../pprof/profile-data.js';
 import { collectGarbage } from '../recorder/garbage.js';
 import { abortableSleep } from './abortable-sleep.js';
 import { createPacer, type Breathe } from './pacer.js';
-import { readPending } from './pending.js';
+import { missingOperations, readPending } from './pending.js';
 import type { Capture, CaptureRequest, Profile } from './profile.js';
 import type { ProfileSources } from './sources.js';
 
@@ -72,6 +72,15 @@ async function leakData(sources: ProfileSources, breathe: Breathe): Promise<Prof
     breathe,
     ageRange: (seconds) => (seconds >= leakAgeSeconds ? leakAgeSeconds : 0),
   });
+  const comments = [
+    ...(operations.observed
+      ? []
+      : ['promises and operations are watched with seconds=N, or all the time with asyncSampleRate']),
+    ...missingOperations(sources),
+    ...(operations.droppedLeaks > 0
+      ? [`incomplete: ${operations.droppedLeaks} leaks of further places are not counted`]
+      : []),
+  ];
   const rows = [
     ...operations.leaks().map((leak) => ({ ...leak, state: 'collected' })),
     ...pending
@@ -82,15 +91,12 @@ async function leakData(sources: ProfileSources, breathe: Breathe): Promise<Prof
     rows.map(({ frames }) => frames),
     breathe,
   );
-  const watched = operations.observed;
   return {
     sampleTypes: [{ type: 'goroutineleak', unit: 'count' }],
     periodType: { type: 'goroutineleak', unit: 'count' },
     period: 1,
     timeNanos,
-    comments: watched
-      ? []
-      : ['promises and operations are watched with seconds=N, or all the time with asyncSampleRate'],
+    comments,
     samples: rows.map(({ kind, route, count, state }, index) => ({
       stack: shown[index] ?? [],
       values: [count],

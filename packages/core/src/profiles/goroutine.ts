@@ -4,7 +4,7 @@ import { goroutineText } from '../pprof/goroutine-text.js';
 import type { ProfileData } from '../pprof/profile-data.js';
 import { abortableSleep } from './abortable-sleep.js';
 import { createPacer, type Breathe } from './pacer.js';
-import { readPending, type Pending } from './pending.js';
+import { missingOperations, readPending, type Pending } from './pending.js';
 import type { Capture, CaptureRequest, Profile } from './profile.js';
 import type { ProfileSources } from './sources.js';
 
@@ -39,7 +39,7 @@ async function captureGoroutine(
   { deltaMs, debug, signal }: CaptureRequest,
 ): Promise<Capture> {
   const breathe = createPacer();
-  if (deltaMs === undefined && debug > 1) return { body: await dump(sources, breathe), notes: [] };
+  if (deltaMs === undefined && debug > 1) return dump(sources, breathe);
   const data =
     deltaMs === undefined
       ? await goroutineData(sources, { breathe })
@@ -71,7 +71,7 @@ async function goroutineData(
   const timeNanos = BigInt(Date.now()) * 1_000_000n;
   const ageRange = (seconds: number): number => AGES_SECONDS.find((age) => seconds >= age) ?? 0;
   const pending = await readPending(sources, { breathe, sinceMs, ageRange });
-  const { dropped } = sources.operations();
+  const comments = missingOperations(sources);
   const shown = await sources.symbolizer.symbolize(
     pending.map(({ frames }) => frames),
     breathe,
@@ -81,7 +81,7 @@ async function goroutineData(
     periodType: { type: 'goroutine', unit: 'count' },
     period: 1,
     timeNanos,
-    comments: dropped > 0 ? [`incomplete: ${dropped} more operations were created than are recorded`] : [],
+    comments,
     samples: pending.map((each, index) => ({
       stack: shown[index] ?? [],
       values: [each.count],
@@ -98,9 +98,10 @@ function labelsOf({ kind, route }: Pending): Record<string, string> {
 }
 
 /** All of them one by one, as Go prints goroutines. */
-async function dump(sources: ProfileSources, breathe: Breathe): Promise<Uint8Array> {
+async function dump(sources: ProfileSources, breathe: Breathe): Promise<Capture> {
   const ageRange = (seconds: number): number => Math.floor(seconds / 60) * 60;
   const pending = await readPending(sources, { breathe, ageRange });
+  const notes = missingOperations(sources);
   const shown = await sources.symbolizer.symbolize(
     pending.map(({ frames }) => frames),
     breathe,
@@ -120,6 +121,7 @@ async function dump(sources: ProfileSources, breathe: Breathe): Promise<Uint8Arr
       await breathe();
     }
   }
+  for (const note of notes) pieces.push(Buffer.from(`... ${note}\n`));
   if (sizeBytes >= MAX_DUMP_BYTES) pieces.push(Buffer.from(`... the rest is left out\n`));
-  return Buffer.concat(pieces);
+  return { body: Buffer.concat(pieces), notes };
 }

@@ -31,6 +31,12 @@ export interface PendingOptions {
   readonly breathe: Breathe;
 }
 
+/** What is missing among the operations, in words; empty when nothing is. */
+export function missingOperations(sources: ProfileSources): string[] {
+  const { dropped } = sources.operations();
+  return dropped > 0 ? [`incomplete: ${dropped} more operations were created than are recorded`] : [];
+}
+
 const OPERATIONS_PER_PIECE = 256;
 
 /** Everything that is pending: recorded operations, requests in flight, worker threads, and what Node only counts. */

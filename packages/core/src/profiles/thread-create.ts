@@ -13,7 +13,8 @@ export function threadCreateProfile(sources: ProfileSources): Profile {
     name: 'threadcreate',
     aliases: [],
     description:
-      "The threads of the process: worker threads by name and age, with the stack that created them, libuv's thread pool, V8's own.",
+      'The threads of the process: worker threads by name and since when they run (with debug=1 also their age), with the stack ' +
+      "that created them, libuv's thread pool, V8's own. Worker threads from before the profiler are counted among the last.",
     enabledBy: 'enableGoroutine',
     seconds: 'delta',
     text: true,
@@ -31,10 +32,13 @@ async function captureThreads(
   let data = await threadData(sources, breathe);
   if (deltaMs !== undefined) {
     await abortableSleep(deltaMs, signal);
-    data = withoutAges(diffProfiles(withoutAges(data), withoutAges(await threadData(sources, breathe))));
+    data = diffProfiles(withoutAges(data), withoutAges(await threadData(sources, breathe)));
   }
   if (debug !== 0) return { body: countText('threadcreate', data), notes: [] };
-  return { body: await encodeProfile(data, { mappingFile: sources.mappingFile, breathe }), notes: [] };
+  return {
+    body: await encodeProfile(withoutAges(data), { mappingFile: sources.mappingFile, breathe }),
+    notes: [],
+  };
 }
 
 async function threadData(sources: ProfileSources, breathe: Breathe): Promise<ProfileData> {
@@ -57,7 +61,7 @@ async function threadData(sources: ProfileSources, breathe: Breathe): Promise<Pr
       ...workers.map(({ name, startedMs }, index) => ({
         stack: stackOf(index),
         values: [1],
-        labels: { thread: name },
+        labels: { thread: name, started: new Date(performance.timeOrigin + startedMs).toISOString() },
         numLabels: { age: { value: Math.floor((nowMs - startedMs) / 1000), unit: 'seconds' } },
       })),
       ...natives.map(({ name, count }, index) => ({
@@ -69,7 +73,7 @@ async function threadData(sources: ProfileSources, breathe: Breathe): Promise<Pr
   };
 }
 
-/** A thread that has grown older has not changed. */
+/** A thread that has grown older has not changed: two fetches must cancel. */
 function withoutAges(data: ProfileData): ProfileData {
   return {
     ...data,

@@ -52,7 +52,7 @@ export class AllocationWindows {
   }
 
   open(): AllocationWindow {
-    const before = this.#open === 0 ? new Map<number, Allocated>() : this.#totals.with(this.#run());
+    const before = this.#open === 0 ? new Map<number, HeapCounts>() : this.#totals.with(this.#run());
     this.#open += 1;
     let closed = false;
     return {
@@ -76,7 +76,7 @@ export class AllocationWindows {
     this.#sampler.stop();
   }
 
-  #since(before: ReadonlyMap<number, Allocated>): AllocationStack[] {
+  #since(before: ReadonlyMap<number, HeapCounts>): AllocationStack[] {
     if (this.#stopped) {
       throw new LoopprofError(
         'LOOPPROF_NOT_STARTED',
@@ -84,11 +84,11 @@ export class AllocationWindows {
       );
     }
     const stacks: AllocationStack[] = [];
-    for (const [stack, { objects, sizeBytes }] of this.#totals.with(this.#run())) {
+    for (const [stack, { allocObjects, allocBytes }] of this.#totals.with(this.#run())) {
       const earlier = before.get(stack);
       const since = {
-        objects: objects - (earlier?.objects ?? 0),
-        sizeBytes: sizeBytes - (earlier?.sizeBytes ?? 0),
+        objects: allocObjects - (earlier?.allocObjects ?? 0),
+        sizeBytes: allocBytes - (earlier?.allocBytes ?? 0),
       };
       if (since.objects > 0) stacks.push({ frames: this.#stacks.frames(stack), ...since });
     }

@@ -1,6 +1,6 @@
 /** Takes the stack of the code that runs now, as frames. */
 import { basename, dirname, sep } from 'node:path';
-import type { Frame } from './frames.js';
+import { nameOfScript, type Frame } from './frames.js';
 
 /** Deeper callers are cut off. */
 const MAX_DEPTH = 32;
@@ -67,7 +67,7 @@ export class CallSites {
       frame = {
         kind: 'code',
         functionName,
-        url,
+        url: nameOfScript(url),
         line: url === '' ? 0 : (site.getLineNumber() ?? 0),
         column: url === '' ? 0 : (site.getColumnNumber() ?? 0),
       };

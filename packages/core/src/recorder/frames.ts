@@ -8,7 +8,7 @@ export interface Frame {
   readonly kind: FrameKind;
   /** Empty for an anonymous function. */
   readonly functionName: string;
-  /** Script name: a path, a URL, `node:…`, or empty for built-ins. */
+  /** Script name as `nameOfScript` gives it: a path, a URL, `node:…`, or empty for built-ins. */
   readonly url: string;
   /** 1-based, 0 when unknown. */
   readonly line: number;
@@ -26,6 +26,14 @@ const PSEUDO_KINDS = new Map<string, FrameKind>([
 /** A frame for something that is not a JavaScript function. */
 export function pseudoFrame(functionName: string): Frame {
   return { kind: PSEUDO_KINDS.get(functionName) ?? 'code', functionName, url: '', line: 0, column: 0 };
+}
+
+/** A media type is no longer. */
+const MAX_DATA_LENGTH = 128;
+
+/** What a script is called in frames: a `data:` URL holds the whole source, of which only the kind is told. */
+export function nameOfScript(url: string): string {
+  return url.startsWith('data:') ? (/^[^,;]*/.exec(url.slice(0, MAX_DATA_LENGTH))?.[0] ?? '') : url;
 }
 
 /** Code that is generated at run time may add frames for ever; past this many the table starts anew. */
@@ -50,7 +58,7 @@ export class FrameTable {
     const position = line * 0x4000000 + column;
     let frame = script.get(position);
     if (!frame) {
-      frame = { kind: 'code', functionName: node.name, url: node.scriptName, line, column };
+      frame = { kind: 'code', functionName: node.name, url: nameOfScript(node.scriptName), line, column };
       script.set(position, frame);
       this.#grow();
     }
@@ -61,7 +69,7 @@ export class FrameTable {
     const key = scriptName === '' ? name : `${name} ${scriptName}:${lineNumber}:${columnNumber}`;
     let frame = this.#builtins.get(key);
     if (!frame) {
-      frame = { ...pseudoFrame(name), url: scriptName, line: lineNumber, column: columnNumber };
+      frame = { ...pseudoFrame(name), url: nameOfScript(scriptName), line: lineNumber, column: columnNumber };
       this.#builtins.set(key, frame);
       this.#grow();
     }

@@ -66,6 +66,12 @@ const MAX_WINDOW_INTERVAL_BYTES = 65_536;
 const MAX_SAMPLES = 100_000;
 const CHECK_EVERY_MS = 5000;
 
+/**
+ * Who else samples the heap comes early as a rule, and is looked for among all modules of the process, in a millisecond per some
+ * thousands of them: at each of the first checks, then at one in as many.
+ */
+const EARLY_CHECKS = 12;
+
 /** Numbers of stacks in use, past which they are given anew when the sampler begins anew. */
 const MAX_STACK_NUMBERS = 200_000;
 
@@ -82,6 +88,7 @@ export class HeapRecorder implements HeapSource {
   #running = false;
   #allocatedBytesAtStart = 0;
   #timer: NodeJS.Timeout | undefined;
+  #checks = 0;
   #note: string | undefined;
   #exportCommand: readonly string[] | undefined;
   #windows: AllocationWindows | undefined;
@@ -144,21 +151,9 @@ export class HeapRecorder implements HeapSource {
     if (gc) collectGarbage();
     if (this.#lent) return { ...this.#lent, memory: process.memoryUsage() };
     const run = this.#readRun();
+    const rows = this.#counting === 'live' ? run : this.#totals.with(run);
     const stacks: HeapStack[] = [];
-    if (this.#counting === 'live') {
-      for (const [stack, counts] of run) stacks.push({ ...counts, frames: this.#stacks.frames(stack) });
-    } else {
-      for (const [stack, { objects, sizeBytes }] of this.#totals.with(run)) {
-        const live = run.get(stack);
-        stacks.push({
-          frames: this.#stacks.frames(stack),
-          objects: live?.objects ?? 0,
-          sizeBytes: live?.sizeBytes ?? 0,
-          allocObjects: objects,
-          allocBytes: sizeBytes,
-        });
-      }
-    }
+    for (const [stack, counts] of rows) stacks.push({ ...counts, frames: this.#stacks.frames(stack) });
     return {
       stacks,
       totals: this.#counting === 'both',
@@ -280,14 +275,17 @@ export class HeapRecorder implements HeapSource {
   #turnOver(): void {
     if (this.#counting !== 'both') return;
     try {
-      if (!this.#sampler.exclusive) {
+      const samples = (allocatedBytes() - this.#allocatedBytesAtStart) / this.#options.intervalBytes;
+      const isFull = samples >= MAX_SAMPLES;
+      this.#checks += 1;
+      const looks = isFull || this.#checks <= EARLY_CHECKS || this.#checks % EARLY_CHECKS === 0;
+      if (looks && !this.#sampler.exclusive) {
         this.#readSampler();
         this.#sampler.stop();
         this.#countLiveOnly();
         return;
       }
-      const samples = (allocatedBytes() - this.#allocatedBytesAtStart) / this.#options.intervalBytes;
-      if (samples < MAX_SAMPLES) return;
+      if (!isFull) return;
       this.#readSampler();
       this.#sampler.stop();
       this.#beginAnew(

@@ -11,6 +11,8 @@ export class LoopLooks {
     if (idleMs === this.#idleMs) return;
     this.#idleMs = idleMs;
     this.#sawAllMs = performance.now();
+    // The loop may have waited before it came to the immediate that ends the phase, as that does not keep it from waiting.
+    this.#phaseMs = undefined;
   }
 
   /**
@@ -18,8 +20,8 @@ export class LoopLooks {
    * saw all. What is seen in one phase of the loop has happened before the first of it was seen.
    */
   earliestMs(): number {
-    if (this.#phaseMs !== undefined) return this.#phaseMs;
     this.step();
+    if (this.#phaseMs !== undefined) return this.#phaseMs;
     this.#phaseMs = this.#sawAllMs;
     this.#sawAllMs = performance.now();
     setImmediate(() => (this.#phaseMs = undefined)).unref();

@@ -98,6 +98,11 @@ export class Operations {
     return this.#dropped;
   }
 
+  /** Leaks that are missing among the others because there were too many places. */
+  get droppedLeaks(): number {
+    return this.#leaks.dropped;
+  }
+
   start(): void {
     if (this.sampled) this.#watch();
   }
@@ -206,6 +211,7 @@ export class Operations {
   }
 
   #destroy(id: number): void {
+    this.#guard(() => this.#pool?.drop(id));
     const operation = this.#operations.get(id);
     if (!operation) return;
     this.#operations.delete(id);

@@ -1,15 +1,10 @@
 /** Watches libuv's thread pool from the event loop: what is handed to it, and what comes back. */
 import { executionAsyncResource } from 'node:async_hooks';
 import { randomBytes } from 'node:crypto';
+import { ForeignWork } from './foreign-work.js';
 import { LoopLooks } from './loop-looks.js';
 import type { PoolUse } from './operation-kinds.js';
 import { threadPoolSize, ThreadPoolQueue } from './thread-pool.js';
-
-/** The native objects that stand for work in the pool. */
-const POOL_RESOURCE = /^(FSReq|GetAddrInfoReq|GetNameInfoReq|FileHandleCloseReq|Zlib|Brotli|Zstd)|Job$/;
-
-/** Longer, and a piece of work of no length has had to wait. */
-const WAITED_MS = 1;
 
 export interface Submission {
   readonly id: number;
@@ -28,6 +23,7 @@ export class PoolWatch {
   /** Told of work that did not go to the pool after all. */
   readonly #onSync: (id: number) => void;
   readonly #queue: ThreadPoolQueue;
+  readonly #before: ForeignWork;
   #undecided: Undecided | undefined;
   #probed = false;
   #stopped = false;
@@ -35,6 +31,7 @@ export class PoolWatch {
   constructor(onSync: (id: number) => void) {
     this.#onSync = onSync;
     this.#queue = new ThreadPoolQueue(this.#threads, this.#threads);
+    this.#before = new ForeignWork(this.#threads);
     this.#probe();
   }
 
@@ -60,8 +57,13 @@ export class PoolWatch {
     this.#loop.step();
     this.decide();
     if (this.#queue.has(id)) this.#queue.complete(id, this.#loop.earliestMs());
-    else if (this.#queue.foreign > 0 && this.#probed && isPoolResource(executionAsyncResource()))
-      this.#queue.setForeign(this.#queue.foreign - 1, this.#loop.earliestMs());
+    else if (this.#queue.foreign > 0) this.#foreignStep(executionAsyncResource());
+  }
+
+  /** This operation is over: if it has not come back, it had not been handed to the pool. */
+  drop(id: number): void {
+    if (this.#undecided?.id === id) this.#undecided = undefined;
+    else this.#queue.drop(id);
   }
 
   stop(): void {
@@ -69,17 +71,24 @@ export class PoolWatch {
     this.#undecided = undefined;
   }
 
+  #foreignStep(resource: object): void {
+    if (this.#before.completed(resource) && this.#probed)
+      this.#queue.setForeign(this.#before.threads, this.#loop.earliestMs());
+  }
+
   /**
    * What was handed to the pool before the watch began is not known, but work is taken up in order: a piece of no length that we
    * hand to it now comes back when all of that has at least been taken up.
    */
   #probe(): void {
-    const submittedMs = performance.now();
     const done = (): void => {
       if (this.#stopped) return;
       this.#probed = true;
-      const doneMs = this.#loop.earliestMs();
-      this.#queue.setForeign(doneMs - submittedMs > WAITED_MS ? this.#threads - 1 : 0, doneMs);
+      // How long it took does not tell whether it had to wait: a busy machine takes its time to wake a thread.
+      this.#queue.setForeign(
+        this.#before.threads,
+        this.#before.tookAll ? this.#loop.earliestMs() : undefined,
+      );
     };
     try {
       randomBytes(1, done);
@@ -87,8 +96,4 @@ export class PoolWatch {
       done();
     }
   }
-}
-
-function isPoolResource(resource: object): boolean {
-  return POOL_RESOURCE.test(resource.constructor.name);
 }

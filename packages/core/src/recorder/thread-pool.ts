@@ -11,6 +11,11 @@ export function threadPoolSize(setting = process.env['UV_THREADPOOL_SIZE']): num
   return Number.isNaN(threads) || threads < 1 ? 1 : Math.min(MAX_THREADS, threads);
 }
 
+/** How many of them take work on names at most. */
+export function threadsForNames(threads: number): number {
+  return Math.floor((threads + 1) / 2);
+}
+
 /** A piece of work that was handed to the pool. */
 export interface PoolJob {
   readonly use: PoolUse;
@@ -36,7 +41,7 @@ export class ThreadPoolQueue {
   /** While `foreign` work has not been completed, as many threads are taken. */
   constructor(threads: number, foreign = 0) {
     this.#threads = threads;
-    this.#threadsForNames = Math.floor((threads + 1) / 2);
+    this.#threadsForNames = threadsForNames(threads);
     this.#foreign = foreign;
   }
 
@@ -57,23 +62,42 @@ export class ThreadPoolQueue {
   complete(id: number, doneMs: number): void {
     const running = this.#running.get(id);
     if (running) {
-      this.#running.delete(id);
-      if (running.use === 'names') this.#namesRunning -= 1;
+      this.#release(id, running.use);
       this.#takeUp(Math.max(running.startedMs, doneMs));
       return;
     }
     // Work that was done before it was taken up: a thread was free that seemed to be taken.
-    if (this.#waiting.any.delete(id) || this.#waiting.names.delete(id)) this.setForeign(0, doneMs);
+    if (this.#forget(id)) this.setForeign(0);
   }
 
-  /** Only that many threads are still busy with work from before the watch began. */
-  setForeign(threads: number, nowMs: number): void {
+  /** Work never comes back: it has not been handed over after all. */
+  drop(id: number): void {
+    const running = this.#running.get(id);
+    if (!running) return void this.#forget(id);
+    this.#release(id, running.use);
+    this.#takeUp();
+  }
+
+  /**
+   * Only that many threads are busy with work from before the watch began, the others since `freeMs`; without that they have been
+   * free all the time, and nobody has waited for them.
+   */
+  setForeign(threads: number, freeMs?: number): void {
     if (threads >= this.#foreign) return;
     this.#foreign = threads;
-    this.#takeUp(nowMs);
+    this.#takeUp(freeMs);
   }
 
-  #takeUp(freeMs: number): void {
+  #release(id: number, use: PoolUse): void {
+    this.#running.delete(id);
+    if (use === 'names') this.#namesRunning -= 1;
+  }
+
+  #forget(id: number): boolean {
+    return this.#waiting.any.delete(id) || this.#waiting.names.delete(id);
+  }
+
+  #takeUp(freeMs = -Infinity): void {
     for (let next = this.#next(); next; next = this.#next()) {
       const [id, job] = next;
       this.#queueOf(job).delete(id);

@@ -38,7 +38,10 @@ const POOL = { name: 'libuv-worker', frames: [pseudoFrame("(libuv's thread pool)
 const OTHERS = { name: 'native', frames: [pseudoFrame("(V8's threads and others)")] };
 const OWN = [pseudoFrame('(loopprof)')];
 
-/** The threads of the process: worker threads that were created since `start()`, libuv's pool, the others. */
+/**
+ * The threads of the process: worker threads that were created since `start()`, libuv's pool, the others. Node tells of no worker
+ * thread that runs already: those are among the others.
+ */
 export class Threads {
   readonly #callSites: CallSites;
   readonly #workers = new Set<KnownWorker>();

@@ -4,6 +4,8 @@ import type { Callee, CallSites } from './call-sites.js';
 import { ContentionTable, mutexWeight, type ContentionReading } from './contentions.js';
 import type { Frame } from './frames.js';
 import { LabelSets } from './label-sets.js';
+import { isThenable, watchSettling } from './settling.js';
+import { Turns } from './turns.js';
 
 export interface WaitsOptions {
   /** One wait in this many is recorded; 0: none. */
@@ -24,14 +26,16 @@ export interface Wait {
   readonly weight: number;
 }
 
+/** What gives something at once may do a little work for it. */
+const FREE_WITHIN_MS = 1;
+
 /** Waits adds up how long code waited for something that others held, since its creation. */
 export class Waits {
   readonly #options: WaitsOptions;
   readonly #table = new ContentionTable();
   readonly #labelSets = new LabelSets();
+  readonly #turns = new Turns();
   #running = false;
-  /** Stands for the current turn of the loop; another one once it is over. */
-  #turn: object | undefined;
 
   constructor(options: WaitsOptions) {
     this.#options = options;
@@ -70,35 +74,37 @@ export class Waits {
 
   /**
    * Runs `acquire` and records how long what it gives takes to settle, unless that happens within the turn: then nobody waited.
-   * `callee` is the function below which the stack begins.
+   * What comes without anything to settle has been waited for if `acquire` itself took its time. `callee` is the function below
+   * which the stack begins.
    */
   measure<T>(acquire: () => T, { resource, callee }: { resource: string; callee: Callee }): T {
     const weight = this.draw();
     if (weight === 0) return acquire();
     const { callSites } = this.#options;
-    const turn = this.#currentTurn();
+    const turn = this.#turns.current();
     const startedMs = performance.now();
     const route = this.route();
     const mark = callSites.mark(callee);
-    const add = (): void => {
-      const waitedMs = performance.now() - startedMs;
+    const add = (waitedMs: number): void =>
       this.add({ frames: callSites.read(mark), resource, route, waitedMs, weight });
-    };
-    const settled = (): void => {
-      if (this.#turn !== turn) add();
+    const returned = (): void => {
+      const waitedMs = performance.now() - startedMs;
+      if (waitedMs > FREE_WITHIN_MS) add(waitedMs);
     };
     let result: T;
     try {
       result = acquire();
     } catch (error) {
-      add();
+      returned();
       throw error;
     }
     if (!isThenable(result)) {
-      add();
+      returned();
       return result;
     }
-    return whenSettled(result, settled) as T;
+    return watchSettling(result, () => {
+      if (this.#turns.current() !== turn) add(performance.now() - startedMs);
+    }) as T;
   }
 
   /** Records what waits in `Atomics.wait` until the function it gives is called. */
@@ -133,32 +139,4 @@ export class Waits {
   #labelsOf(resource: string, route: string | undefined): LabelSet | undefined {
     return this.#labelSets.merge(undefined, route === undefined ? { resource } : { resource, route });
   }
-
-  #currentTurn(): object {
-    if (!this.#turn) {
-      this.#turn = {};
-      setImmediate(() => (this.#turn = undefined)).unref();
-    }
-    return this.#turn;
-  }
-}
-
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return (
-    typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function'
-  );
-}
-
-/** What it gives settles as `waited` does, so that a rejection nobody handles stays one. */
-function whenSettled(waited: PromiseLike<unknown>, settled: () => void): PromiseLike<unknown> {
-  return waited.then(
-    (value) => {
-      settled();
-      return value;
-    },
-    (error: unknown) => {
-      settled();
-      throw error;
-    },
-  );
 }

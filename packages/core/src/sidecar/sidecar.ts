@@ -10,7 +10,7 @@ import { doorClosedBecause } from '../engine/main-thread-door.js';
 import { LoopprofError, messageOf } from '../errors.js';
 import type { Chunk } from '../recorder/chunk.js';
 import type { ContentionReading } from '../recorder/contentions.js';
-import { pseudoFrame, type Frame } from '../recorder/frames.js';
+import { nameOfScript, pseudoFrame, type Frame } from '../recorder/frames.js';
 import type { RecorderSession } from '../recorder/session.js';
 import { mainGlobal, mainProcess } from '../realm.js';
 import { Line } from './line.js';
@@ -543,7 +543,7 @@ function stackBelow(callee: () => void): Frame[] {
 function frameOf(site: NodeJS.CallSite): Frame {
   return {
     ...pseudoFrame(site.getFunctionName() ?? ''),
-    url: site.getFileName() ?? '',
+    url: nameOfScript(site.getFileName() ?? ''),
     line: site.getLineNumber() ?? 0,
     column: site.getColumnNumber() ?? 0,
   };

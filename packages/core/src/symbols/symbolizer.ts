@@ -115,7 +115,7 @@ function pathOf(url: string): string {
 
 /** pprof groups by name alone, so without their position all anonymous functions of a program would be one. */
 function nameOfAnonymous(frame: EngineFrame, position: Position): string {
-  const file = basename(position.file);
+  const file = position.file.startsWith('data:') ? position.file : basename(position.file);
   if (file === '') return '(native)';
   if (frame.line === 1 && frame.column === 1) return `(module ${file})`;
   return `(anonymous ${file}:${position.line}:${position.column})`;

@@ -88,6 +88,30 @@ describe('the queue before the thread pool', () => {
     queue.complete(1, 5);
     expect(queue.foreign).toBe(0);
     submit(queue, 3, { submittedMs: 6 });
-    expect(waits).toEqual([[2, 4]]);
+    expect(waits).toEqual([]);
+  });
+
+  it('says nothing of threads that have been free all the time after all', () => {
+    const queue = new ThreadPoolQueue(2, 2);
+    submit(queue, 1, { submittedMs: 0 });
+    submit(queue, 2, { submittedMs: 1 });
+    submit(queue, 3, { submittedMs: 2 });
+    queue.setForeign(0);
+    queue.complete(1, 20);
+    expect(waits).toEqual([[3, 18]]);
+  });
+
+  it('does not keep a thread for work that never comes back', () => {
+    const queue = new ThreadPoolQueue(2);
+    for (const id of [1, 2]) submit(queue, id, { submittedMs: 0, use: 'names' });
+    submit(queue, 3, { submittedMs: 1 });
+    submit(queue, 4, { submittedMs: 2 });
+    queue.drop(2);
+    queue.drop(1);
+    expect(queue.has(1) || queue.has(2)).toBe(false);
+    submit(queue, 5, { submittedMs: 3, use: 'names' });
+    queue.complete(3, 10);
+    expect(waits).toEqual([[5, 7]]);
+    queue.drop(6);
   });
 });

@@ -1,4 +1,6 @@
+import { pbkdf2 } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { runToEnd } from '../../../../test/support/child.js';
 import { mainGlobal } from '../../src/realm.js';
 import { CallSites } from '../../src/recorder/call-sites.js';
 import { Waits } from '../../src/recorder/waits.js';
@@ -11,6 +13,31 @@ function newWaits(fraction = 1): Waits {
 
 const measure = <T>(waits: Waits, acquire: () => T): T =>
   waits.measure(acquire, { resource: 'lock', callee: measure });
+
+const REJECTIONS = 'rejections.cjs';
+
+/** Holds up the loop; gives for how long. */
+function sleepHere(durationMs: number): number {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, durationMs);
+  return durationMs;
+}
+
+/** As query builders are: asking for the result is what sends it. */
+class Query implements PromiseLike<string> {
+  static #runs = new WeakMap<Query, number>();
+
+  get runs(): number {
+    return Query.#runs.get(this) ?? 0;
+  }
+
+  then<A = string, B = never>(
+    onFulfilled?: ((value: string) => A | PromiseLike<A>) | null,
+    onRejected?: ((error: unknown) => B | PromiseLike<B>) | null,
+  ): Promise<A | B> {
+    Query.#runs.set(this, this.runs + 1);
+    return sleep(5, 'row').then(onFulfilled, onRejected);
+  }
+}
 
 describe('a measured wait', () => {
   it('is counted with what was waited for, when it took more than a turn', async () => {
@@ -41,15 +68,77 @@ describe('a measured wait', () => {
     expect(waits.read().rows).toMatchObject([{ count: 1 }]);
   });
 
-  it('is counted when what is called waits itself, or throws', () => {
+  it('is counted when it begins in a timer and ends with what the loop waits for next', async () => {
     const waits = newWaits();
-    expect(measure(waits, () => 7)).toBe(7);
+    const derive = (): Promise<void> =>
+      new Promise((resolve) => pbkdf2('password', 'salt', 50_000, 64, 'sha512', () => resolve()));
+    for (let begun = 0; begun < 10; begun++) {
+      await new Promise<void>((resolve) => {
+        setTimeout(() => void measure(waits, derive).then(resolve), 2);
+      });
+    }
+    // A machine that holds up the loop for that long lets it end within the turn.
+    expect(waits.read().rows.reduce((sum, { count }) => sum + count, 0)).toBeGreaterThan(5);
+  });
+
+  it('is counted when what is called waits itself, also if it throws then', () => {
+    const waits = newWaits();
+    expect(measure(waits, () => sleepHere(3))).toBe(3);
     expect(() =>
       measure(waits, () => {
-        throw new Error('broken');
+        throw new Error(`broken after ${sleepHere(3)} ms`);
       }),
-    ).toThrow('broken');
+    ).toThrow('broken after 3 ms');
     expect(waits.read().rows.reduce((sum, { count }) => sum + count, 0)).toBe(2);
+  });
+
+  it('is none when what is called gives something at once', () => {
+    const waits = newWaits();
+    for (let call = 0; call < 1000; call++) expect(measure(waits, () => 7)).toBe(7);
+    // The machine may have held up a few of them.
+    expect(waits.read().rows.reduce((sum, { count }) => sum + count, 0)).toBeLessThan(100);
+  });
+
+  it('gives what was given, with all that is on it, and asks it once for each who waits', async () => {
+    const waits = newWaits();
+    const query = new Query();
+    expect(measure(waits, () => query)).toBe(query);
+    expect(query.runs).toBe(0);
+    expect(measure(waits, () => query)).toBe(query);
+    expect(await query).toBe('row');
+    expect(query.runs).toBe(1);
+    expect(waits.read().rows).toMatchObject([{ count: 1 }, { count: 1 }]);
+    expect(await query).toBe('row');
+    expect(waits.read().rows).toMatchObject([{ count: 1 }, { count: 1 }]);
+
+    class Cancelable extends Promise<string> {
+      cancel(): void {}
+    }
+    const cancelable = new Cancelable((resolve) => setTimeout(resolve, 5, 'held'));
+    expect(measure(waits, () => cancelable)).toBe(cancelable);
+    expect(await cancelable).toBe('held');
+    expect(waits.read().rows).toHaveLength(3);
+
+    const cancel = (): void => {};
+    const plain = measure(waits, () => Object.assign(sleep(5, 'held'), { cancel }));
+    expect(plain.cancel).toBe(cancel);
+    expect(await plain).toBe('held');
+    expect(waits.read().rows).toHaveLength(4);
+
+    const frozen = Object.freeze(new Query());
+    expect(measure(waits, () => frozen)).toBe(frozen);
+    expect(await frozen).toBe('row');
+  });
+
+  it('leaves a rejection that nobody handles unhandled, and makes none of its own', async () => {
+    const { stdout, stderr, code } = await runToEnd(REJECTIONS);
+    expect({ stderr, code }).toEqual({ stderr: '', code: 0 });
+    expect(stdout.trim().split('\n')).toEqual([
+      'handled plain',
+      'handled special',
+      'unhandled plain',
+      'unhandled special',
+    ]);
   });
 
   it('gives what was given, untouched, when nothing is recorded', () => {
