@@ -172,7 +172,7 @@ export class Sidecar {
     };
     worker.on('error', (error) => onEnd(messageOf(error)));
     worker.once('exit', (code) => onEnd(`it ended with code ${code}`));
-    mainProcess.removeListener('exit', this.#park).once('exit', this.#park);
+    mainProcess.removeListener('exit', this.park).once('exit', this.park);
     this.#worker = worker;
     this.#line = line;
     this.#sender = new Sender((names) => line.tell('names', names));
@@ -185,10 +185,26 @@ export class Sidecar {
   stop(): Promise<void> {
     this.#stopped = true;
     clearTimeout(this.#respawnTimer);
-    mainProcess.removeListener('exit', this.#park);
+    mainProcess.removeListener('exit', this.park);
     const worker = this.#worker;
     this.#let();
     return worker ? worker.terminate().then(() => undefined) : Promise.resolve();
+  }
+
+  /**
+   * A session that is open when the process exits makes Node wait for a debugger, and say so; and Node 20 aborts the process when
+   * it ends a worker in the middle of an HTTP request. So the sidecar is brought to rest first.
+   */
+  readonly park = (): void => {
+    if (!this.#line || this.pulse.sinceTickMs > PARK_WITHIN_MS) return;
+    const isUp = this.pulse.letPark();
+    this.#line.tell('park', undefined);
+    if (isUp) this.pulse.waitUntilParked(PARK_WITHIN_MS);
+  };
+
+  /** The process goes on after all. */
+  unpark(): void {
+    this.pulse.unpark();
   }
 
   /**
@@ -421,16 +437,6 @@ export class Sidecar {
     } finally {
       this.#insideDoor = false;
     }
-  };
-
-  /**
-   * A session that is open when the process exits makes Node wait for a debugger, and say so; and Node 20 aborts the process when
-   * it ends a worker in the middle of an HTTP request. So the sidecar is brought to rest first.
-   */
-  readonly #park = (): void => {
-    if (!this.#line || this.pulse.sinceTickMs > PARK_WITHIN_MS) return;
-    this.#line.tell('park', undefined);
-    this.pulse.waitUntilParked(PARK_WITHIN_MS);
   };
 
   #undisturbed<T>(work: () => T): T {
