@@ -639,6 +639,11 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
         this.#address = address;
         this.#serverProblem = undefined;
       },
+      onServerLost: (error) => {
+        if (this.#config !== config) return;
+        this.#address = undefined;
+        this.#serverProblem = asLoopprofError(error);
+      },
       facts: () => this.#status(),
       document: (name) => {
         const value = this.#local.documents.find((each) => each.name === name)?.read();

@@ -33,7 +33,7 @@ import {
 } from './protocol.js';
 import { monotonicMs, Pulse } from './pulse.js';
 import { Sender, type SentStacks } from './transfer.js';
-import type { AccessRequest } from '../config.js';
+import { withGivenPort, type AccessRequest } from '../config.js';
 import type { CaptureRequest } from '../profiles/profile.js';
 import type { StallsReading } from '../profiles/sources.js';
 import type { Vitals } from '../snapshots/readings.js';
@@ -44,6 +44,8 @@ export interface SidecarContext {
   readonly sent: Omit<SentContext, 'contextId'>;
   /** Told where its server listens, whenever it has begun to. */
   onListening(address: string): void;
+  /** Told that it listens no more, and will not again. */
+  onServerLost(error: unknown): void;
   facts(): SentFacts;
   document(name: string): object;
   capture(name: string, request: CaptureRequest): Promise<SentCaptured>;
@@ -262,7 +264,7 @@ export class Sidecar {
       const question = { contextId, httpAddr };
       const address = (await this.#line.ask('listen', question, { keepAlive: true })) as string;
       // Whoever replaces this worker listens on the same port, whatever port was asked for.
-      attached.httpAddr = new URL(address).host;
+      attached.httpAddr = withGivenPort(httpAddr, address);
       attached.context.onListening(address);
     } catch (error) {
       if (this.#line) attached.httpAddr = undefined;
@@ -487,6 +489,7 @@ export class Sidecar {
       if (this.#line !== line || !attached) return;
       if (attempt === LISTEN_ATTEMPTS) {
         this.#options.onTrouble(`the standalone server is gone: ${messageOf(error)}`);
+        attached.context.onServerLost(error);
         return;
       }
       attached.httpAddr = httpAddr;
