@@ -100,7 +100,9 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
     threads: () => this.#thread().session.threads,
     leakAgeMs: () => this.#running().leakAgeMs,
     overhead: () => this.#thread().overhead(),
-    symbolizer: new Symbolizer(() => (this.#lease ? trimFolder(this.#lease.thread.options) : undefined)),
+    symbolizer: new Symbolizer({
+      trimTo: () => (this.#lease ? trimFolder(this.#lease.thread.options) : undefined),
+    }),
     get mappingFile(): string {
       return this.symbolizer.trimmed(MAPPING_FILE);
     },

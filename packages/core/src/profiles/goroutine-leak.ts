@@ -87,11 +87,14 @@ async function leakData(sources: ProfileSources, breathe: Breathe): Promise<Prof
     periodType: { type: 'goroutineleak', unit: 'count' },
     period: 1,
     timeNanos,
-    comments: watched
-      ? []
-      : ['promises and operations are watched with seconds=N, or all the time with asyncSampleRate'],
+    comments: [
+      ...(watched
+        ? []
+        : ['promises and operations are watched with seconds=N, or all the time with asyncSampleRate']),
+      ...shown.notes,
+    ],
     samples: rows.map(({ kind, route, count, state }, index) => ({
-      stack: shown[index] ?? [],
+      stack: shown.stacks[index] ?? [],
       values: [count],
       labels: route === undefined ? { kind, state } : { kind, state, route },
     })),

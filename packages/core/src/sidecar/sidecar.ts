@@ -13,6 +13,7 @@ import type { ContentionReading } from '../recorder/contentions.js';
 import { pseudoFrame, type Frame } from '../recorder/frames.js';
 import type { RecorderSession } from '../recorder/session.js';
 import { mainGlobal, mainProcess } from '../realm.js';
+import { registeredMaps } from '../symbols/registered-maps.js';
 import { Line } from './line.js';
 import {
   DRAIN,
@@ -34,6 +35,7 @@ import {
 import { monotonicMs, Pulse } from './pulse.js';
 import { Sender, type SentStacks } from './transfer.js';
 import { withGivenPort, type AccessRequest } from '../config.js';
+import { createPacer } from '../profiles/pacer.js';
 import type { CaptureRequest } from '../profiles/profile.js';
 import type { StallsReading } from '../profiles/sources.js';
 import type { Vitals } from '../snapshots/readings.js';
@@ -349,11 +351,14 @@ export class Sidecar {
       retainLabels: () => this.#retainLabels(),
       releaseLabels: () => this.#retained.pop()?.release(),
     };
-    const inTurn: Answerers<'allocations' | 'capture' | 'snapshot' | 'authorize' | 'log' | 'tookSnapshot'> = {
+    const inTurn: Answerers<
+      'allocations' | 'capture' | 'snapshot' | 'sourceMaps' | 'authorize' | 'log' | 'tookSnapshot'
+    > = {
       allocations: ({ durationMs }, signal) => this.#countAllocations(durationMs, signal),
       capture: ({ contextId, name, request }, signal) =>
         contextOf(contextId).capture(name, { ...request, signal }),
       snapshot: ({ contextId }) => contextOf(contextId).takeSnapshot(),
+      sourceMaps: ({ files }) => registeredMaps(files, createPacer()),
       authorize: ({ contextId, request }) => contextOf(contextId).authorize(request),
       log: (entry) => this.#contexts.get(entry.contextId)?.context.log(entry),
       tookSnapshot: (sent) => this.#contexts.get(sent.contextId)?.context.onSnapshot(sent),
