@@ -4,6 +4,7 @@ import { mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from '
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
+import { ModuleKind, ScriptTarget, transpileModule } from 'typescript';
 import { PROGRAMS, startService, type Service } from '../support/child.js';
 import { fetchProfile } from '../support/fetch.js';
 import { HEAP_TYPES, readProfile, totalOf, type ReadFrame, type ReadProfile } from '../support/profile.js';
@@ -384,6 +385,65 @@ new Turning().turnTyped();
             name: expect.stringContaining(`(anonymous work.ts:${lineOf('[1, 2].map')}:`) as string,
           }),
         ]),
+      );
+    },
+  );
+
+  /** Where it shows burnTyped(), and what it says of maps. */
+  async function placeOf(url: string, folder: string) {
+    const profile = await fetchProfile(`${url}/profile?seconds=1`);
+    const [frame] = framesOf(profile).filter(({ name }) => name === 'burnTyped');
+    const place = frame && { file: frame.file.replace(folder, ''), line: frame.line };
+    return { place, comments: profile.comments.filter((comment) => comment.includes('source maps')) };
+  }
+  const asWritten = { place: { file: '/work.ts', line: lineOf('function burnTyped') }, comments: [] };
+
+  it.each([true, false])(
+    'TypeScript compiled in memory is shown as written (sidecar: %s)',
+    async (sidecar) => {
+      const folder = mkdtempSync(join(room, 'hooked-'));
+      const hook = join(folder, 'hook.cjs');
+      writeFileSync(join(folder, 'work.ts'), SOURCE);
+      writeFileSync(
+        hook,
+        `const { readFileSync } = require('node:fs');
+      const { transpileModule } = require(${JSON.stringify(require.resolve('typescript'))});
+      const compilerOptions = { module: 'commonjs', target: 'es2022', inlineSourceMap: true, inlineSources: true };
+      process.setSourceMapsEnabled(true);
+      require.extensions['.ts'] = (module, fileName) => {
+        const { outputText } = transpileModule(readFileSync(fileName, 'utf8'), { fileName, compilerOptions });
+        module._compile(outputText, fileName);
+      };`,
+      );
+      const { url } = await start('host.cjs', {
+        nodeArgs: ['--require', hook],
+        args: [JSON.stringify({ sidecar }), join(folder, 'work.ts')],
+      });
+      expect(await placeOf(url, folder)).toEqual(asWritten);
+    },
+  );
+
+  it.each([true, false])(
+    'a map of some MiB is applied in the sidecar, elsewhere left out, which is said (sidecar: %s)',
+    async (sidecar) => {
+      const folder = mkdtempSync(join(room, 'large-'));
+      const { outputText, sourceMapText = '' } = transpileModule(SOURCE, {
+        fileName: 'work.ts',
+        compilerOptions: { module: ModuleKind.CommonJS, target: ScriptTarget.ES2022, sourceMap: true },
+      });
+      const map = { ...JSON.parse(sourceMapText), sourcesContent: ['x'.repeat(3 * 1024 * 1024)] } as object;
+      writeFileSync(join(folder, 'work.js'), outputText);
+      writeFileSync(join(folder, 'work.js.map'), JSON.stringify(map));
+      const { url } = await start('host.cjs', {
+        args: [JSON.stringify({ sidecar }), join(folder, 'work.js')],
+      });
+      expect(await placeOf(url, folder)).toEqual(
+        sidecar
+          ? asWritten
+          : {
+              place: { file: '/work.js', line: expect.any(Number) as number },
+              comments: [expect.stringMatching(/left out: of .*work\.js \(3 MiB\)/)],
+            },
       );
     },
   );

@@ -1,4 +1,4 @@
-/** Signals, children and what replaces a process: as without us. */
+/** Signals and children: as without us. */
 import { runToEnd, type Exit } from '../support/child.js';
 
 const SCENARIOS: Record<string, Partial<Exit>> = {
@@ -9,7 +9,6 @@ const SCENARIOS: Record<string, Partial<Exit>> = {
   'an exception that is handled': { code: 9, stdout: 'caught the app failed\n' },
   'child_process.fork': { code: 0, stdout: 'child says hello\nchild ended with 3 null\n' },
   'cluster.fork': { code: 0, stdout: 'worker ended with 6 null\nworker ended with 6 null\nall ended\n' },
-  ...('execve' in process ? { 'process.execve': { code: 5, stdout: 'replaced\n' } } : {}),
 };
 
 /** Without what differs between any two runs. */

@@ -1,5 +1,6 @@
 import {
   cpSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readFileSync,
@@ -18,14 +19,14 @@ const ROOT = resolve(__dirname, '../..');
 let room = '';
 beforeAll(() => {
   room = realpathSync(mkdtempSync(join(tmpdir(), 'loopprof-sharing-')));
-  installCopy(room);
+  for (const name of ['core', 'express']) installCopy(name, room);
 });
 afterAll(() => rmSync(room, { recursive: true, force: true }));
 
-/** Installs the core package a second time, as npm does when two packages want different versions. What it needs is there once. */
-function installCopy(folder: string): void {
-  const source = join(ROOT, 'packages/core');
-  const target = join(folder, 'node_modules/@loopprof/core');
+/** Installs a package a second time, as npm does when two packages want different versions. What it needs of others is there once. */
+function installCopy(packageName: string, folder: string): void {
+  const source = join(ROOT, 'packages', packageName);
+  const target = join(folder, 'node_modules/@loopprof', packageName);
   mkdirSync(target, { recursive: true });
   cpSync(join(source, 'package.json'), join(target, 'package.json'));
   cpSync(join(source, 'dist'), join(target, 'dist'), { recursive: true });
@@ -34,6 +35,7 @@ function installCopy(folder: string): void {
   };
   for (const name of Object.keys(dependencies)) {
     const link = join(folder, 'node_modules', name);
+    if (existsSync(link)) continue;
     mkdirSync(dirname(link), { recursive: true });
     symlinkSync(join(ROOT, 'node_modules', name), link);
   }
@@ -46,6 +48,8 @@ interface Answer {
 interface Told {
   copies: number;
   answers: { all: Record<string, Answer>; afterStop: Record<string, Answer>; again: Answer };
+  /** Of each copy: the counts of its series of the one route. */
+  counts: number[][];
   logged: { holder: string; level: string; message: string }[];
 }
 
@@ -70,6 +74,10 @@ describe('two profilers, a middleware and a second installed copy', () => {
       expect([name, profileIn(cpu).durationMs]).toEqual([name, 1000]);
     }
     expect(Object.keys(told?.answers.all ?? {}).sort()).toEqual(['copy', 'first', 'middleware', 'second']);
+  });
+
+  it('count a request once, though a middleware of each copy has seen it', () => {
+    expect(told?.counts).toEqual([[5], [5]]);
   });
 
   it('go on when others stop, the one that started the recorder among them', () => {

@@ -1,6 +1,9 @@
 /** A sidecar in trouble, or in places where there can be none: the app goes on as if nothing were, and one line says what is. */
 import { once } from 'node:events';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { request, type IncomingMessage } from 'node:http';
 import { createServer, type AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { PROGRAMS, runToEnd, startService, type Service } from '../support/child.js';
@@ -9,6 +12,7 @@ import { readProfile } from '../support/profile.js';
 interface Logged {
   logged: string[];
   started: number;
+  address?: string;
 }
 
 /** Those that a test has not come to stop. */
@@ -76,6 +80,93 @@ describe('a sidecar is replaced, and the app does not notice, when it', () => {
     const exit = once(service.child, 'exit');
     service.child.stdin?.write('end\n');
     expect([await exit, service.stderr()]).toEqual([[0, null], '']);
+  });
+});
+
+describe('the standalone server of a sidecar that is replaced', () => {
+  const TOKEN = 'correct-horse-battery-staple';
+  // Tests that run beside each other do not wait for beforeAll().
+  const room = mkdtempSync(join(tmpdir(), 'loopprof-replaced-'));
+  afterAll(() => rmSync(room, { recursive: true, force: true }));
+
+  async function start(config: object): Promise<{
+    app: string;
+    told: () => Promise<Logged>;
+    end: () => Promise<void>;
+  }> {
+    const service = await startService('sidecar-faults.cjs', { args: [JSON.stringify(config)] });
+    services.push(service);
+    const [app = ''] = service.line.split(' ');
+    const told = async (): Promise<Logged> => (await (await fetch(`${app}/logged`)).json()) as Logged;
+    const end = async (): Promise<void> => {
+      const exit = once(service.child, 'exit');
+      service.child.stdin?.write('end\n');
+      expect([await exit, service.stderr()]).toEqual([[0, null], '']);
+    };
+    return { app, told, end };
+  }
+
+  const replaced = async (app: string, told: () => Promise<Logged>): Promise<void> => {
+    await (await fetch(`${app}/sidecar/terminate`)).text();
+    await until(told, ({ started }) => started === 2);
+  };
+
+  const statusAt = (where: object): Promise<number> =>
+    new Promise((resolve) => {
+      const headers = { authorization: `Bearer ${TOKEN}` };
+      request({ ...where, path: '/debug/pprof/', headers, agent: false })
+        .once('response', (response: IncomingMessage) => {
+          response.resume();
+          resolve(response.statusCode as number);
+        })
+        .once('error', () => resolve(0))
+        .end();
+    });
+  const isThere = (where: object): Promise<number> =>
+    until(
+      () => statusAt(where),
+      (status) => status === 200,
+    );
+
+  it.concurrent('is there again on its Unix socket', async () => {
+    const path = join(room, 'again.sock');
+    const { app, told, end } = await start({ httpAddr: `unix:${path}` });
+    await replaced(app, told);
+    expect(await isThere({ socketPath: path })).toBe(200);
+    expect((await told()).address).toBe(`unix:${path}`);
+    await end();
+    expect(existsSync(path)).toBe(false);
+  });
+
+  it.concurrent('is there again on all interfaces, by the port that it had been given', async () => {
+    const { app, told, end } = await start({ httpAddr: ':0', access: { token: TOKEN } });
+    const { address } = await told();
+    await replaced(app, told);
+    const { port } = new URL(address as string);
+    // The whole of 127/8 is this machine's; a server on 127.0.0.1 alone does not answer there.
+    const host = process.platform === 'linux' ? '127.0.0.2' : '::1';
+    expect(await isThere({ host, port })).toBe(200);
+    expect((await told()).address).toBe(address);
+    await end();
+  });
+
+  it.concurrent('is told to be gone where somebody else has taken its place', async () => {
+    const path = join(room, 'taken.sock');
+    const { app, told, end } = await start({ httpAddr: `unix:${path}` });
+    rmSync(path);
+    writeFileSync(path, 'no socket');
+    await replaced(app, told);
+    const { logged, address } = await until(told, (each) => each.address === undefined);
+    expect(logged).toEqual([
+      expect.stringMatching(/^warn: .*the sidecar is replaced/),
+      expect.stringMatching(/^warn: .*the standalone server is gone: .*is not a socket/),
+    ]);
+    expect(address).toBeUndefined();
+    expect(await (await fetch(`${app}/debug/pprof/`)).text()).toMatch(
+      /Degraded: The standalone server cannot listen .*is not a socket/,
+    );
+    await end();
+    expect(readFileSync(path, 'utf8')).toBe('no socket');
   });
 });
 

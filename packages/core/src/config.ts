@@ -465,6 +465,11 @@ export function parseAddress(address: string): { host: string | undefined; port:
   return port > 65_535 ? undefined : { host: match[1] ?? (match[2] || undefined), port };
 }
 
+/** The same address with the port that the server at `url` has got, where any would do. */
+export function withGivenPort(address: string, url: string): string {
+  return parseAddress(address)?.port === 0 ? address.replace(/\d+$/, new URL(url).port || '80') : address;
+}
+
 /** The path of `unix:/path/to.sock`; undefined when it is something else. */
 export function socketPath(address: string): string | undefined {
   // eslint-disable-next-line no-control-regex

@@ -101,7 +101,9 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
     threads: () => this.#thread().session.threads,
     leakAgeMs: () => this.#running().leakAgeMs,
     overhead: () => this.#thread().overhead(),
-    symbolizer: new Symbolizer(() => (this.#lease ? trimFolder(this.#lease.thread.options) : undefined)),
+    symbolizer: new Symbolizer({
+      trimTo: () => (this.#lease ? trimFolder(this.#lease.thread.options) : undefined),
+    }),
     get mappingFile(): string {
       return this.symbolizer.trimmed(MAPPING_FILE);
     },
@@ -640,6 +642,11 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
         if (this.#config !== config) return;
         this.#address = address;
         this.#serverProblem = undefined;
+      },
+      onServerLost: (error) => {
+        if (this.#config !== config) return;
+        this.#address = undefined;
+        this.#serverProblem = asLoopprofError(error);
       },
       facts: () => this.#status(),
       document: (name) => {

@@ -4,6 +4,7 @@ import { isMainThread } from 'node:worker_threads';
 import type { LabelSet } from './engine/engine.js';
 import { ThreadClock } from './engine/thread-clock.js';
 import { messageOf } from './errors.js';
+import { watchExecve } from './execve-watch.js';
 import { CaptureBudget } from './http/capture-budget.js';
 import { Monitor, type MonitoredStall } from './monitor/monitor.js';
 import { NO_REQUEST, type RequestLabels } from './monitor/requests.js';
@@ -164,6 +165,17 @@ export function startThread(options: ThreadOptions): Thread {
   clock.open();
   monitor.start();
   const startProblem = startSidecar(sidecar);
+  const unwatchExecve = watchExecve({
+    // A sampling signal that is on its way would end the program that comes next.
+    onExecve: () => {
+      session.pause();
+      sidecar?.park();
+    },
+    onFailed: () => {
+      sidecar?.unpark();
+      session.resume();
+    },
+  });
   const startedMs = performance.now();
   return {
     options,
@@ -183,6 +195,7 @@ export function startThread(options: ThreadOptions): Thread {
       return { harvests, harvestMs, loopShare, sidecarActiveMs: sidecar?.activeMs };
     },
     stop: async () => {
+      unwatchExecve();
       monitor.stop();
       session.stop();
       clock.close();

@@ -1,6 +1,7 @@
 import {
   defaultProfilerConfig,
   parseAddress,
+  withGivenPort,
   resolveConfig,
   type AccessRequest,
   type ProfilerConfig,
@@ -476,5 +477,15 @@ describe('an address', () => {
     ['[::ffff:127.0.0.1]:65535', { host: '::ffff:127.0.0.1', port: 65_535 }],
   ])('%s is split', (address, parts) => {
     expect(parseAddress(address)).toEqual(parts);
+  });
+
+  it.each([
+    ['localhost:0', 'http://127.0.0.1:4711/debug/pprof/', 'localhost:4711'],
+    [':0', 'http://localhost:4711/debug/pprof/', ':4711'],
+    ['[::1]:0', 'http://[::1]:80/debug/pprof/', '[::1]:80'],
+    [':6060', 'http://localhost:6060/debug/pprof/', ':6060'],
+    ['unix:/run/pprof:0', 'unix:/run/pprof:0', 'unix:/run/pprof:0'],
+  ])('%s at which a server has begun to listen names its port', (address, url, given) => {
+    expect(withGivenPort(address, url)).toBe(given);
   });
 });

@@ -1,4 +1,4 @@
-// Requires both packages and prints, as JSON, what of the process that has changed; then another tool uses V8's profilers.
+// Requires all packages and prints, as JSON, what of the process that has changed; then another tool uses V8's profilers.
 const { existsSync, readdirSync } = require('node:fs');
 
 const counted = (names) => {
@@ -18,8 +18,7 @@ function state() {
 }
 
 const before = state();
-require('@loopprof/core');
-require('@loopprof/express');
+for (const name of ['core', 'express', 'koa', 'fastify']) require(`@loopprof/${name}`);
 const after = state();
 const addons = Object.keys(require.cache).filter(
   (file) => file.includes('@datadog') || file.endsWith('.node'),

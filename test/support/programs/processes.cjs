@@ -69,13 +69,6 @@ const SCENARIOS = {
       if (--left === 0) console.log('all ended');
     });
   },
-  'process.execve'() {
-    process.execve(
-      process.execPath,
-      [process.execPath, '-e', "console.log('replaced'); process.exit(5)"],
-      {},
-    );
-  },
 };
 
 function serve() {

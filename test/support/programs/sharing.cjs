@@ -1,5 +1,6 @@
 // Four holders of one recorder: two profilers, an Express middleware, and a profiler of a second installed copy, whose folder is
-// argv[2]. They stop one by one, the first one first. Prints what each saw, as JSON.
+// argv[2]. They stop one by one, the first one first. A second app is measured by both copies of the middleware. Prints what each
+// saw, as JSON.
 const { once } = require('node:events');
 const { createRequire } = require('node:module');
 const { join } = require('node:path');
@@ -7,7 +8,9 @@ const express = require('express');
 const core = require('@loopprof/core');
 const { profilingMiddleware } = require('@loopprof/express');
 
-const copy = createRequire(join(process.argv[2], 'any.js'))('@loopprof/core');
+const requireCopy = createRequire(join(process.argv[2], 'any.js'));
+const copy = requireCopy('@loopprof/core');
+const copied = requireCopy('@loopprof/express');
 
 const logged = [];
 const loggerOf = (holder) => {
@@ -23,6 +26,32 @@ async function ask(base) {
     }),
   );
   return { cpu, heap };
+}
+
+/** Asks an app that both copies measure five times, and both what they have counted. */
+async function countTwice() {
+  const options = { access: 'loopback', memorySampleBytes: 65_536 };
+  const app = express()
+    .use(profilingMiddleware(options))
+    .use(copied.profilingMiddleware({ ...options, path: '/of/the/copy' }))
+    .get('/counted/:id', (req, res) => res.send('counted'));
+  const server = app.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const base = `http://127.0.0.1:${server.address().port}`;
+  for (let id = 0; id < 5; id++) await (await fetch(`${base}/counted/${id}`)).text();
+  const counts = [];
+  for (const mount of ['/debug/pprof', '/of/the/copy']) {
+    let own = [];
+    // A request is counted a moment after its answer is there.
+    for (let attempt = 0; attempt < 100 && !(own[0] >= 5); attempt++) {
+      const { series } = await (await fetch(`${base}${mount}/requests`)).json();
+      own = series.filter(({ route }) => route === '/counted/:id').map(({ count }) => count);
+    }
+    counts.push(own);
+  }
+  server.close();
+  server.closeAllConnections();
+  return counts;
 }
 
 async function main() {
@@ -62,10 +91,12 @@ async function main() {
       answers.all[name] = await ask(base);
     }),
   );
+  const counts = await countTwice();
   await first.stop();
   await second.stop();
   answers.afterStop.middleware = await ask(holders.middleware.base);
   await holders.middleware.stop();
+  await copy.getProfiler().stop();
   answers.afterStop.copy = await ask(holders.copy.base);
   await other.stop();
 
@@ -80,6 +111,6 @@ async function main() {
 
   server.close();
   server.closeAllConnections();
-  console.log(JSON.stringify({ copies: copy.Profiler === core.Profiler ? 1 : 2, answers, logged }));
+  console.log(JSON.stringify({ copies: copy.Profiler === core.Profiler ? 1 : 2, answers, counts, logged }));
 }
 main();

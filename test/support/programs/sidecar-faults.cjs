@@ -1,5 +1,5 @@
 // An app whose sidecar can be brought down: GET /sidecar/<how> does it ('exit', 'throw', 'spin', 'wait', 'fill', 'terminate'). GET / is the
-// app, /logged what was logged. Prints the app's URL and the index page's. argv[2]: a configuration as JSON.
+// app, /debug/pprof/ is mounted in it, /logged tells what was logged. Prints the app's URL and the index page's. argv[2]: a configuration as JSON.
 const { createServer } = require('node:http');
 const threads = require('node:worker_threads');
 
@@ -27,7 +27,7 @@ threads.Worker = class extends Worker {
   }
 };
 
-const { Profiler } = require('@loopprof/core');
+const { Profiler, servePprof } = require('@loopprof/core');
 
 const logged = [];
 const at = (level) => (_details, message) => logged.push(`${level}: ${message}`);
@@ -41,12 +41,15 @@ for (const event of ['uncaughtException', 'unhandledRejection', 'warning']) {
 
 const config = { httpAddr: 'localhost:0', hangThresholdMs: 60_000, ...JSON.parse(process.argv[2] ?? '{}') };
 const profiler = new Profiler(config, logger);
+const handler = profiler.createHandler({ access: 'loopback' });
 profiler.start().then(() => {
   const server = createServer((req, res) => {
     const how = req.url.split('/sidecar/')[1];
     if (how === 'terminate') void sidecar.terminate();
     else if (how) sidecar.postMessage(how);
-    res.end(req.url === '/logged' ? JSON.stringify({ logged, started }) : 'the app');
+    const { address } = profiler;
+    if (req.url === '/debug/pprof/') void servePprof(handler, { req, res }, { path: '/', url: req.url });
+    else res.end(req.url === '/logged' ? JSON.stringify({ logged, started, address }) : 'the app');
   });
   server.listen(0, '127.0.0.1', () =>
     console.log(`http://127.0.0.1:${server.address().port}`, profiler.address),

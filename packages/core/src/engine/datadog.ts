@@ -93,7 +93,7 @@ const CERTAINLY_STUCK = 2;
 /** `heap.CallbackMode.Async` of the package; there is no callback. */
 const CALLBACK_ASYNC = 1;
 
-class DatadogCpuSampler implements CpuSampler {
+export class DatadogCpuSampler implements CpuSampler {
   readonly #bindings: TimeProfilerBindings;
   readonly #contextFrame: AsyncContextFrame;
   #profiler: NativeTimeProfiler | undefined;

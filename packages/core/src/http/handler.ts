@@ -220,7 +220,8 @@ function clientOf({ remoteAddress, headers }: PprofRequest, name: string | undef
 }
 
 function noteHeader(notes: readonly string[]): Record<string, string> {
-  return notes.length > 0 ? { 'X-Loopprof-Note': notes.join('; ') } : {};
+  // Paths may be in them.
+  return notes.length > 0 ? { 'X-Loopprof-Note': notes.join('; ').replace(/[^\x20-\x7e]/g, '?') } : {};
 }
 
 /** Why something sensitive is not served, if so. */

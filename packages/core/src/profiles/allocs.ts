@@ -55,11 +55,14 @@ async function captureWindow(
     timeNanos,
     durationNanos: timeNanos - beganNanos,
     defaultSampleType: DEFAULT_SAMPLE_TYPE,
-    comments: [],
+    comments: shown.notes,
     samples: stacks.map(({ objects, sizeBytes }, index) => ({
-      stack: shown[index] ?? [],
+      stack: shown.stacks[index] ?? [],
       values: [objects, sizeBytes],
     })),
   };
-  return { body: await encodeProfile(data, { mappingFile: sources.mappingFile, breathe }), notes: [] };
+  return {
+    body: await encodeProfile(data, { mappingFile: sources.mappingFile, breathe }),
+    notes: data.comments,
+  };
 }

@@ -91,10 +91,12 @@ export async function contentionData(
     periodType: { type: 'contentions', unit: 'count' },
     period: 1,
     timeNanos,
-    comments:
-      overflowed > 0 ? [`incomplete: ${overflowed} waits of further places are counted as (other)`] : [],
+    comments: [
+      ...(overflowed > 0 ? [`incomplete: ${overflowed} waits of further places are counted as (other)`] : []),
+      ...shown.notes,
+    ],
     samples: rows.map(({ labels, count, delayNanos }, index) => ({
-      stack: shown[index] ?? [],
+      stack: shown.stacks[index] ?? [],
       values: [count, delayNanos],
       ...(labels ? { labels } : {}),
     })),

@@ -55,9 +55,9 @@ async function cpuProfileData(
     period: window.sampleIntervalMicros * 1000,
     timeNanos: BigInt(Math.round(window.fromMicros)) * 1000n,
     durationNanos: BigInt(Math.round(window.toMicros - window.fromMicros)) * 1000n,
-    comments: commentsOn(window),
+    comments: [...commentsOn(window), ...shown.notes],
     samples: stacks.map(({ samples, cpuNanos, labels }, index) => ({
-      stack: shown[index] ?? [],
+      stack: shown.stacks[index] ?? [],
       values: [samples, Math.round(cpuNanos)],
       ...(labels ? { labels } : {}),
     })),

@@ -96,9 +96,9 @@ async function leakData(sources: ProfileSources, breathe: Breathe): Promise<Prof
     periodType: { type: 'goroutineleak', unit: 'count' },
     period: 1,
     timeNanos,
-    comments,
+    comments: [...comments, ...shown.notes],
     samples: rows.map(({ kind, route, count, state }, index) => ({
-      stack: shown[index] ?? [],
+      stack: shown.stacks[index] ?? [],
       values: [count],
       labels: route === undefined ? { kind, state } : { kind, state, route },
     })),

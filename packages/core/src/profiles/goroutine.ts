@@ -81,9 +81,9 @@ async function goroutineData(
     periodType: { type: 'goroutine', unit: 'count' },
     period: 1,
     timeNanos,
-    comments,
+    comments: [...comments, ...shown.notes],
     samples: pending.map((each, index) => ({
-      stack: shown[index] ?? [],
+      stack: shown.stacks[index] ?? [],
       values: [each.count],
       labels: labelsOf(each),
       ...(each.ageSeconds === undefined
@@ -111,7 +111,7 @@ async function dump(sources: ProfileSources, breathe: Breathe): Promise<Capture>
   let id = 0;
   for (const [index, { kind, route, count, ageSeconds }] of pending.entries()) {
     const labels = route === undefined ? {} : { route };
-    const textOf = goroutineText({ state: kind, ageSeconds, labels, stack: shown[index] ?? [] });
+    const textOf = goroutineText({ state: kind, ageSeconds, labels, stack: shown.stacks[index] ?? [] });
     for (let left = count; left > 0 && sizeBytes < MAX_DUMP_BYTES; left -= TEXTS_PER_PIECE) {
       let text = '';
       for (let nth = Math.min(left, TEXTS_PER_PIECE); nth > 0; nth--) text += textOf((id += 1));

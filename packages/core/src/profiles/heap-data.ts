@@ -2,6 +2,7 @@ import type { HeapStats } from '../pprof/heap-text.js';
 import type { ProfileData, ValueType } from '../pprof/profile-data.js';
 import { pseudoFrame } from '../recorder/frames.js';
 import type { HeapReading, HeapStack } from '../recorder/heap-recorder.js';
+import type { Shown } from '../symbols/symbolizer.js';
 import type { Breathe } from './pacer.js';
 import type { ProfileSources } from './sources.js';
 
@@ -37,7 +38,7 @@ export async function heapProfileData(
 /** The profile of these stacks and the frames that are shown for them. */
 export function heapDataOf(
   stacks: readonly HeapStack[],
-  shown: readonly ProfileData['samples'][number]['stack'][],
+  shown: Shown,
   { totals, intervalBytes, notes }: Pick<HeapReading, 'totals' | 'intervalBytes' | 'notes'>,
 ): ProfileData {
   return {
@@ -45,9 +46,9 @@ export function heapDataOf(
     periodType: { type: 'space', unit: 'bytes' },
     period: intervalBytes,
     timeNanos: nowNanos(),
-    comments: notes,
+    comments: [...notes, ...shown.notes],
     samples: stacks.map(({ objects, sizeBytes, allocObjects, allocBytes }, index) => ({
-      stack: shown[index] ?? [],
+      stack: shown.stacks[index] ?? [],
       values: totals ? [allocObjects, allocBytes, objects, sizeBytes] : [objects, sizeBytes],
     })),
   };

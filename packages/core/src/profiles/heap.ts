@@ -2,7 +2,7 @@ import { diffProfiles } from '../pprof/diff.js';
 import { encodeProfile } from '../pprof/encode.js';
 import { heapText } from '../pprof/heap-text.js';
 import { readHeapExport, type HeapReading } from '../recorder/heap-recorder.js';
-import { Symbolizer } from '../symbols/symbolizer.js';
+import { MAX_MAP_BYTES_OFF_THREAD, Symbolizer } from '../symbols/symbolizer.js';
 import { abortableSleep } from './abortable-sleep.js';
 import { heapDataOf, heapProfileData, heapStats } from './heap-data.js';
 import { createPacer } from './pacer.js';
@@ -57,7 +57,7 @@ export async function encodeHeapExport(
 ): Promise<Uint8Array> {
   const breathe = createPacer();
   const stacks = readHeapExport(json);
-  const shown = await new Symbolizer().symbolize(
+  const shown = await new Symbolizer({ maxMapBytes: MAX_MAP_BYTES_OFF_THREAD }).symbolize(
     stacks.map(({ frames }) => frames),
     breathe,
   );

@@ -11,8 +11,8 @@ export function stackDocument(sources: ProfileSources): JsonDocument {
     offThread: true,
     read: async () => {
       const stack = await sources.stack();
-      const [frames = []] = stack ? await sources.symbolizer.symbolize([stack], createPacer()) : [];
-      return { blocked: sources.blocked(), stack: frames };
+      const shown = stack && (await sources.symbolizer.symbolize([stack], createPacer()));
+      return { blocked: sources.blocked(), stack: shown?.stacks[0] ?? [] };
     },
   };
 }

@@ -58,7 +58,7 @@ export function stallsDocument(sources: ProfileSources): JsonDocument {
         stacks.flat().map(({ frames }) => frames),
         createPacer(),
       );
-      const frameLines = shown.map((frames) =>
+      const frameLines = shown.stacks.map((frames) =>
         frames.map(({ name, file, line, column }) => (file ? `${name} ${file}:${line}:${column}` : name)),
       );
       let at = 0;

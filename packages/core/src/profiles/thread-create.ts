@@ -34,10 +34,10 @@ async function captureThreads(
     await abortableSleep(deltaMs, signal);
     data = diffProfiles(withoutAges(data), withoutAges(await threadData(sources, breathe)));
   }
-  if (debug !== 0) return { body: countText('threadcreate', data), notes: [] };
+  if (debug !== 0) return { body: countText('threadcreate', data), notes: data.comments };
   return {
     body: await encodeProfile(withoutAges(data), { mappingFile: sources.mappingFile, breathe }),
-    notes: [],
+    notes: data.comments,
   };
 }
 
@@ -50,13 +50,13 @@ async function threadData(sources: ProfileSources, breathe: Breathe): Promise<Pr
     [...workers, ...natives].map(({ frames }) => frames),
     breathe,
   );
-  const stackOf = (index: number): PprofSample['stack'] => shown[index] ?? [];
+  const stackOf = (index: number): PprofSample['stack'] => shown.stacks[index] ?? [];
   return {
     sampleTypes: [{ type: 'threadcreate', unit: 'count' }],
     periodType: { type: 'threadcreate', unit: 'count' },
     period: 1,
     timeNanos: BigInt(Date.now()) * 1_000_000n,
-    comments: [],
+    comments: shown.notes,
     samples: [
       ...workers.map(({ name, startedMs }, index) => ({
         stack: stackOf(index),

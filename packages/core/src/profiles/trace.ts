@@ -5,6 +5,7 @@ import { TraceRecording } from '../monitor/trace-recording.js';
 import type { SampleWindow } from '../recorder/sample-store.js';
 import { timedLooksOf } from '../recorder/timed-looks.js';
 import { abortableSleep } from './abortable-sleep.js';
+import type { PprofFrame } from '../pprof/profile-data.js';
 import { joinPieces } from './join-pieces.js';
 import { createPacer, type Breathe } from './pacer.js';
 import type { Capture, CaptureRequest, Profile } from './profile.js';
@@ -198,13 +199,13 @@ async function writeSamples(
 ): Promise<void> {
   const { tree, looks } = await timedLooksOf(samples, breathe);
   const nodes = [...tree.nodes()];
-  const [shown = []] = await sources.symbolizer.symbolize([nodes.map(({ frame }) => frame)], breathe);
+  const { stacks } = await sources.symbolizer.symbolize([nodes.map(({ frame }) => frame)], breathe);
   writer.samples('Profile', { startTime: 0 });
   const root = { id: 1, callFrame: callFrame({ name: '(root)', file: '', line: 0, column: 0 }) };
   const rest = nodes.map(({ node, parent }, index) => ({
     id: node + 1,
     parent: parent + 1,
-    callFrame: callFrame(shown[index] as NonNullable<(typeof shown)[number]>),
+    callFrame: callFrame(stacks[0]?.[index] as PprofFrame),
   }));
   writer.samples('ProfileChunk', { cpuProfile: { nodes: [root, ...rest] }, timeDeltas: [] });
   let beforeMicros = startMicros;

@@ -48,6 +48,7 @@ export class Recorder implements SampleSource {
   #harvestEveryMs = HARVEST_MIN_MS;
   #harvestDueMs = 0;
   #harvesting = false;
+  #paused = false;
   #harvests = 0;
   #harvestMs = 0;
   /** Thread CPU at the last harvest, and what of it no look has carried yet. */
@@ -100,12 +101,28 @@ export class Recorder implements SampleSource {
 
   /** Goes on with another engine's sampler; what was sampled so far is kept. Never throws: a failure is told as one of sampling. */
   useSampler(sampler: CpuSampler): void {
+    this.pause();
+    this.#sampler = sampler;
+    this.resume();
+  }
+
+  /** Samples nothing until `resume()`; what was sampled so far is kept. Never throws, as `useSampler()`. */
+  pause(): void {
     this.harvest();
     if (this.startedMicros === 0) return;
+    this.#paused = true;
     try {
       if (this.#options.labels === true) this.labels?.release();
       this.#sampler.stop();
-      this.#sampler = sampler;
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  resume(): void {
+    if (!this.#paused) return;
+    this.#paused = false;
+    try {
       this.#startSampler();
       this.#cpuNanosBefore = threadCpuNanos();
       this.#cpuNanosOwed = 0;
@@ -143,6 +160,7 @@ export class Recorder implements SampleSource {
   #release(failure?: LoopprofError): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
+    this.#paused = false;
     if (this.#options.labels === true) this.labels?.release();
     this.#store.end(failure);
   }
@@ -153,7 +171,7 @@ export class Recorder implements SampleSource {
    */
   harvest(): void {
     // Asked for from inside a harvest, when the sidecar has interrupted it: that one will do.
-    if (this.startedMicros === 0 || this.#harvesting) return;
+    if (this.startedMicros === 0 || this.#harvesting || this.#paused) return;
     this.#harvesting = true;
     const startedAt = performance.now();
     try {

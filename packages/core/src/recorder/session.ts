@@ -180,6 +180,15 @@ export class RecorderSession {
     return this.#heapRecorder;
   }
 
+  /** Sends no signals to the thread until `resume()`. */
+  pause(): void {
+    if (!isLoopprofError(this.#recorder)) this.#recorder.pause();
+  }
+
+  resume(): void {
+    if (!isLoopprofError(this.#recorder)) this.#recorder.resume();
+  }
+
   stop(): void {
     mainProcess.removeListener('exit', this.#onExit);
     this.operations.stop();

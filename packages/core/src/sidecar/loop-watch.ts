@@ -107,8 +107,8 @@ export class LoopWatch {
     const { sources } = this.#options;
     try {
       const stack = await sources.stack();
-      const [frames = []] = stack ? await sources.symbolizer.symbolize([stack], () => Promise.resolve()) : [];
-      return frames.map(shown);
+      const { stacks } = await sources.symbolizer.symbolize(stack ? [stack] : [], () => Promise.resolve());
+      return (stacks[0] ?? []).map(shown);
     } catch {
       return [];
     }
@@ -123,13 +123,13 @@ export class LoopWatch {
       const stacks = (await cpuStacksOf(window, () => Promise.resolve()))
         .sort((a, b) => b.cpuNanos - a.cpuNanos)
         .slice(0, MAX_STACKS);
-      const frames = await sources.symbolizer.symbolize(
+      const symbolized = await sources.symbolizer.symbolize(
         stacks.map((stack) => stack.frames),
         () => Promise.resolve(),
       );
       return stacks.map(({ cpuNanos }, index) => ({
         cpuMs: cpuNanos / 1e6,
-        frames: (frames[index] ?? []).map(shown),
+        frames: (symbolized.stacks[index] ?? []).map(shown),
       }));
     } catch {
       return [];

@@ -12,6 +12,7 @@ import type { ProcessFacts } from '../snapshots/manifest.js';
 import type { Vitals } from '../snapshots/readings.js';
 import type { Snapshot } from '../snapshots/snapshot.js';
 import type { Look } from '../snapshots/triggers.js';
+import type { RegisteredMap } from '../symbols/registered-maps.js';
 import type { SentStacks } from './transfer.js';
 
 /** What a worker is started with. */
@@ -87,6 +88,8 @@ export type MainQuestions = {
   capture: { args: SentCapture; answer: SentCaptured };
   /** Takes a snapshot for a request that the sidecar has let in. */
   snapshot: { args: { contextId: number }; answer: object };
+  /** The maps that loaders have registered there for these scripts, or the first of them. */
+  sourceMaps: { args: { files: readonly string[] }; answer: readonly (RegisteredMap | undefined)[] };
   authorize: { args: { contextId: number; request: AccessRequest }; answer: boolean };
   log: { args: SentLog; answer: void };
   /** The sidecar has looked at the rules while the event loop was blocked. */

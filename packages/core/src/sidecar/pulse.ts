@@ -19,7 +19,8 @@ const FIELDS = 10;
 /** What {@link SIDECAR_STATE} says. */
 const NOT_UP = 0;
 const UP = 1;
-const PARKED = 2;
+const PARKING = 2;
+const PARKED = 3;
 
 /** Distance of the sidecar's ticks. */
 export const TICK_MS = 50;
@@ -84,19 +85,30 @@ export class Pulse {
 
   /** The sidecar takes messages from here on. */
   up(): void {
-    Atomics.store(this.#fields, SIDECAR_STATE, UP);
+    Atomics.compareExchange(this.#fields, SIDECAR_STATE, NOT_UP, UP);
   }
 
-  /** Lets the sidecar's thread wait until it is ended. */
+  /** Allows the sidecar to park. Gives whether it is up, and will soon. */
+  letPark(): boolean {
+    return Atomics.exchange(this.#fields, SIDECAR_STATE, PARKING) === UP;
+  }
+
+  /** Lets the sidecar's thread wait until it is ended, or has to go on; not when it has to go on already. */
   park(): void {
-    Atomics.store(this.#fields, SIDECAR_STATE, PARKED);
+    if (Atomics.compareExchange(this.#fields, SIDECAR_STATE, PARKING, PARKED) !== PARKING) return;
     Atomics.notify(this.#fields, SIDECAR_STATE);
     Atomics.wait(this.#fields, SIDECAR_STATE, PARKED);
   }
 
-  /** Waits until the sidecar has parked, if it is up. */
+  /** Waits until the sidecar has parked. */
   waitUntilParked(timeoutMs: number): void {
-    Atomics.wait(this.#fields, SIDECAR_STATE, UP, timeoutMs);
+    Atomics.wait(this.#fields, SIDECAR_STATE, PARKING, timeoutMs);
+  }
+
+  /** The sidecar goes on. */
+  unpark(): void {
+    Atomics.store(this.#fields, SIDECAR_STATE, UP);
+    Atomics.notify(this.#fields, SIDECAR_STATE);
   }
 
   /**

@@ -3,7 +3,8 @@ import { LoopprofError } from '../errors.js';
 import type { BlockedState, Overhead, ProfileSources, StallsReading } from '../profiles/sources.js';
 import type { ContentionReading } from '../recorder/contentions.js';
 import type { Frame } from '../recorder/frames.js';
-import { Symbolizer } from '../symbols/symbolizer.js';
+import type { RegisteredMap } from '../symbols/registered-maps.js';
+import { MAX_MAP_BYTES_OFF_THREAD, Symbolizer } from '../symbols/symbolizer.js';
 import type { Line } from './line.js';
 import { MainThread } from './main-thread.js';
 import type { SentLabels, SentStalls, SidecarData } from './protocol.js';
@@ -15,6 +16,10 @@ import { Receiver, type SentChunk, type SentNames } from './transfer.js';
 const STACK_DEADLINE_MS = 1000;
 
 const STALLS_DEADLINE_MS = 300;
+
+/** Source maps that are registered there can wait until the event loop turns, and whoever wants a stack cannot. */
+const MAPS_DEADLINE_MS = 1000;
+const MAPS_DEADLINE_WHILE_LATE_MS = 200;
 
 export class RemoteSources implements ProfileSources {
   readonly main: MainThread;
@@ -32,7 +37,11 @@ export class RemoteSources implements ProfileSources {
     options: Omit<SidecarData, 'pulseMemory' | 'budgetMemory'>,
   ) {
     this.main = new MainThread({ line, pulse }, options.doorClosedBecause);
-    this.symbolizer = new Symbolizer(() => options.trimTo);
+    this.symbolizer = new Symbolizer({
+      trimTo: () => options.trimTo,
+      maxMapBytes: MAX_MAP_BYTES_OFF_THREAD,
+      registered: (files) => this.#registeredMaps(line, files),
+    });
     this.mappingFile = this.symbolizer.trimmed(options.mappingFile);
     this.#pulse = pulse;
     const parts = { line, main: this.main, receiver: this.#receiver };
@@ -110,6 +119,21 @@ export class RemoteSources implements ProfileSources {
     const forMs = this.#pulse.sinceBeatMs;
     const { method, route } = this.#labels[this.#pulse.labelsId] ?? {};
     return { kind, since: new Date(Date.now() - forMs).toISOString(), forMs, method, route };
+  }
+
+  /** Undefined when the main thread does not get to it. */
+  async #registeredMaps(
+    line: Line,
+    files: readonly string[],
+  ): Promise<readonly (RegisteredMap | undefined)[] | undefined> {
+    try {
+      const timeoutMs = this.main.late ? MAPS_DEADLINE_WHILE_LATE_MS : MAPS_DEADLINE_MS;
+      const isAtIt = (): boolean => !this.main.late;
+      const answer = line.ask('sourceMaps', { files }, { timeoutMs, isAtIt });
+      return (await answer) as readonly (RegisteredMap | undefined)[];
+    } catch {
+      return undefined;
+    }
   }
 
   /** The code that runs is on the main thread. */

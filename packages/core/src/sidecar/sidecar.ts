@@ -13,6 +13,7 @@ import type { ContentionReading } from '../recorder/contentions.js';
 import { nameOfScript, pseudoFrame, type Frame } from '../recorder/frames.js';
 import type { RecorderSession } from '../recorder/session.js';
 import { mainGlobal, mainProcess } from '../realm.js';
+import { registeredMaps } from '../symbols/registered-maps.js';
 import { Line } from './line.js';
 import {
   DRAIN,
@@ -33,7 +34,8 @@ import {
 } from './protocol.js';
 import { monotonicMs, Pulse } from './pulse.js';
 import { Sender, type SentStacks } from './transfer.js';
-import type { AccessRequest } from '../config.js';
+import { withGivenPort, type AccessRequest } from '../config.js';
+import { createPacer } from '../profiles/pacer.js';
 import type { CaptureRequest } from '../profiles/profile.js';
 import type { StallsReading } from '../profiles/sources.js';
 import type { Vitals } from '../snapshots/readings.js';
@@ -44,6 +46,8 @@ export interface SidecarContext {
   readonly sent: Omit<SentContext, 'contextId'>;
   /** Told where its server listens, whenever it has begun to. */
   onListening(address: string): void;
+  /** Told that it listens no more, and will not again. */
+  onServerLost(error: unknown): void;
   facts(): SentFacts;
   document(name: string): object;
   capture(name: string, request: CaptureRequest): Promise<SentCaptured>;
@@ -174,7 +178,7 @@ export class Sidecar {
     };
     worker.on('error', (error) => onEnd(messageOf(error)));
     worker.once('exit', (code) => onEnd(`it ended with code ${code}`));
-    mainProcess.removeListener('exit', this.#park).once('exit', this.#park);
+    mainProcess.removeListener('exit', this.park).once('exit', this.park);
     this.#worker = worker;
     this.#line = line;
     this.#sender = new Sender((names) => line.tell('names', names));
@@ -187,10 +191,26 @@ export class Sidecar {
   stop(): Promise<void> {
     this.#stopped = true;
     clearTimeout(this.#respawnTimer);
-    mainProcess.removeListener('exit', this.#park);
+    mainProcess.removeListener('exit', this.park);
     const worker = this.#worker;
     this.#let();
     return worker ? worker.terminate().then(() => undefined) : Promise.resolve();
+  }
+
+  /**
+   * A session that is open when the process exits makes Node wait for a debugger, and say so; and Node 20 aborts the process when
+   * it ends a worker in the middle of an HTTP request. So the sidecar is brought to rest first.
+   */
+  readonly park = (): void => {
+    if (!this.#line || this.pulse.sinceTickMs > PARK_WITHIN_MS) return;
+    const isUp = this.pulse.letPark();
+    this.#line.tell('park', undefined);
+    if (isUp) this.pulse.waitUntilParked(PARK_WITHIN_MS);
+  };
+
+  /** The process goes on after all. */
+  unpark(): void {
+    this.pulse.unpark();
   }
 
   /**
@@ -248,7 +268,7 @@ export class Sidecar {
       const question = { contextId, httpAddr };
       const address = (await this.#line.ask('listen', question, { keepAlive: true })) as string;
       // Whoever replaces this worker listens on the same port, whatever port was asked for.
-      attached.httpAddr = new URL(address).host;
+      attached.httpAddr = withGivenPort(httpAddr, address);
       attached.context.onListening(address);
     } catch (error) {
       if (this.#line) attached.httpAddr = undefined;
@@ -333,11 +353,14 @@ export class Sidecar {
       retainLabels: () => this.#retainLabels(),
       releaseLabels: () => this.#retained.pop()?.release(),
     };
-    const inTurn: Answerers<'allocations' | 'capture' | 'snapshot' | 'authorize' | 'log' | 'tookSnapshot'> = {
+    const inTurn: Answerers<
+      'allocations' | 'capture' | 'snapshot' | 'sourceMaps' | 'authorize' | 'log' | 'tookSnapshot'
+    > = {
       allocations: ({ durationMs }, signal) => this.#countAllocations(durationMs, signal),
       capture: ({ contextId, name, request }, signal) =>
         contextOf(contextId).capture(name, { ...request, signal }),
       snapshot: ({ contextId }) => contextOf(contextId).takeSnapshot(),
+      sourceMaps: ({ files }) => registeredMaps(files, createPacer()),
       authorize: ({ contextId, request }) => contextOf(contextId).authorize(request),
       log: (entry) => this.#contexts.get(entry.contextId)?.context.log(entry),
       tookSnapshot: (sent) => this.#contexts.get(sent.contextId)?.context.onSnapshot(sent),
@@ -425,16 +448,6 @@ export class Sidecar {
     }
   };
 
-  /**
-   * A session that is open when the process exits makes Node wait for a debugger, and say so; and Node 20 aborts the process when
-   * it ends a worker in the middle of an HTTP request. So the sidecar is brought to rest first.
-   */
-  readonly #park = (): void => {
-    if (!this.#line || this.pulse.sinceTickMs > PARK_WITHIN_MS) return;
-    this.#line.tell('park', undefined);
-    this.pulse.waitUntilParked(PARK_WITHIN_MS);
-  };
-
   #undisturbed<T>(work: () => T): T {
     this.#undisturbedDepth += 1;
     try {
@@ -483,6 +496,7 @@ export class Sidecar {
       if (this.#line !== line || !attached) return;
       if (attempt === LISTEN_ATTEMPTS) {
         this.#options.onTrouble(`the standalone server is gone: ${messageOf(error)}`);
+        attached.context.onServerLost(error);
         return;
       }
       attached.httpAddr = httpAddr;
