@@ -83,12 +83,33 @@ function blockLoop(durationMs) {
   while (performance.now() - startedMs < durationMs);
 }
 
+// What the main thread has used of a CPU, not the time that the machine gave to others; to the scheduler's tick, some 4 ms.
+const cpuMs = () => Number(fs.readFileSync('/proc/self/schedstat', 'utf8').split(' ')[0]) / 1e6;
+let longestTurnMs = 0;
+function watchTurns() {
+  let lastMs = cpuMs();
+  const turn = () => {
+    const nowMs = cpuMs();
+    longestTurnMs = Math.max(longestTurnMs, nowMs - lastMs);
+    lastMs = nowMs;
+    setImmediate(turn);
+  };
+  turn();
+}
+function takeLongestTurn() {
+  const taken = longestTurnMs;
+  longestTurnMs = 0;
+  return taken;
+}
+
 const { wait } = Atomics;
 
 const commands = {
   // Node marks promises only while somebody is told of them.
   hooked: () => Object.getOwnPropertySymbols(Promise.resolve()).length > 0 || Atomics.wait !== wait,
   lock: (count) => Promise.all(Array.from({ length: count }, waitForLock)),
+  turns: watchTurns,
+  longest: takeLongestTurn,
   block: blockLoop,
   reads: pendingReads,
   release: (count) => fs.writeSync(fifo, Buffer.alloc(count)),
@@ -108,6 +129,6 @@ profiler.start().then(() => {
   createInterface({ input: process.stdin }).on('line', async (line) => {
     const [name, count] = line.split(' ');
     const result = await commands[name](Number(count));
-    console.log(`did ${line}${typeof result === 'boolean' ? `: ${result}` : ''}`);
+    console.log(`did ${line}${['boolean', 'number'].includes(typeof result) ? `: ${result}` : ''}`);
   });
 });
