@@ -22,7 +22,7 @@ export const warningLogger: Logger = {
   error: (_details, message) => {
     if (told.has(message)) return;
     told.add(message);
-    process.emitWarning(message, 'LoopprofWarning');
+    process.emitWarning(message.replace(/^loopprof: /, ''), 'LoopprofWarning');
   },
 };
 

@@ -134,8 +134,9 @@ export class EventLoopMonitor {
       const idleMs = performance.nodeTiming.idleTime;
       const silentMs = busyWithin(nowMs - this.#markedAtMs, idleMs - this.#idleAtMarkMs);
       const workedMs = nowMs - this.#timesAtMs - (idleMs - this.#idleAtTimesMs);
-      const given = workedMs > TIMES_READ_EVERY_MS ? this.#takeTimes(nowMs, idleMs) : undefined;
-      if (silentMs >= this.#options.longSilenceMs && this.#silences.length < MAX_SILENCES)
+      const isLong = silentMs >= this.#options.longSilenceMs;
+      const given = isLong || workedMs > TIMES_READ_EVERY_MS ? this.#takeTimes(nowMs, idleMs) : undefined;
+      if (isLong && this.#silences.length < MAX_SILENCES)
         this.#silences.push({ startMs: nowMs - silentMs, endMs: nowMs, given });
       this.#idleAtMarkMs = idleMs;
       this.#idleReadAtMs = nowMs;
