@@ -10,8 +10,12 @@ const LATE_MS = 10;
 /** What a loop is idle between two marks is read no more often than this. */
 const IDLE_READ_EVERY_MS = 0.5;
 
-/** What the system has given the thread is read after so much work: it takes some microseconds, and an idle thread is given nothing. */
-const TIMES_READ_EVERY_MS = 5;
+/**
+ * What the system has given the thread is read after so much work, or that long a time: it takes some microseconds, and an idle thread
+ * is given next to nothing.
+ */
+const TIMES_READ_EVERY_WORK_MS = 5;
+const TIMES_READ_EVERY_MS = 100;
 
 /** Of one turn; it would have to last for seconds to have more. */
 const MAX_SILENCES = 100;
@@ -133,9 +137,8 @@ export class EventLoopMonitor {
     if (nowMs - this.#idleReadAtMs > IDLE_READ_EVERY_MS) {
       const idleMs = performance.nodeTiming.idleTime;
       const silentMs = busyWithin(nowMs - this.#markedAtMs, idleMs - this.#idleAtMarkMs);
-      const workedMs = nowMs - this.#timesAtMs - (idleMs - this.#idleAtTimesMs);
       const isLong = silentMs >= this.#options.longSilenceMs;
-      const given = isLong || workedMs > TIMES_READ_EVERY_MS ? this.#takeTimes(nowMs, idleMs) : undefined;
+      const given = isLong || this.#timesAreOld(nowMs, idleMs) ? this.#takeTimes(nowMs, idleMs) : undefined;
       if (isLong && this.#silences.length < MAX_SILENCES)
         this.#silences.push({ startMs: nowMs - silentMs, endMs: nowMs, given });
       this.#idleAtMarkMs = idleMs;
@@ -165,6 +168,12 @@ export class EventLoopMonitor {
       if (this.#readings.length > READINGS) this.#readings.shift();
     }
     this.#options.onBeat();
+  }
+
+  #timesAreOld(nowMs: number, idleMs: number): boolean {
+    const sinceMs = nowMs - this.#timesAtMs;
+    const workedMs = sinceMs - (idleMs - this.#idleAtTimesMs);
+    return workedMs > TIMES_READ_EVERY_WORK_MS || sinceMs > TIMES_READ_EVERY_MS;
   }
 
   /** What the thread was given since the last time; undefined where the system does not tell. */
