@@ -97,7 +97,7 @@ export class LoopWatch {
       };
       const file = await this.#write(report);
       const line = { ...report, stack: stack.slice(0, MAX_LINE_FRAMES), hottest: undefined, file };
-      writeToStderr(JSON.stringify(line));
+      await writeToStderr(JSON.stringify(line));
     } catch {
       // A report that cannot be made is not worth an error in the sidecar, which has other things to answer.
     }

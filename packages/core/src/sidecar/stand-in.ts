@@ -149,7 +149,7 @@ export class StandIn {
         : { directory: outcome.directory, missing: outcome.missing }),
     };
     try {
-      writeToStderr(JSON.stringify(report));
+      await writeToStderr(JSON.stringify(report));
     } catch {
       // The logger is told when the event loop returns.
     }

@@ -8,6 +8,7 @@ import type { SentCapture, SentContext, SentLabels, SentLook, SentStalls, Sideca
 import { Pulse } from './pulse.js';
 import { RemoteContext } from './remote-context.js';
 import { RemoteSources } from './remote-sources.js';
+import { giveUpWriting } from './stderr.js';
 import type { SentChunk, SentNames } from './transfer.js';
 
 /** How often it is seen to that what is kept for blocked times is recent. */
@@ -31,6 +32,7 @@ const atOnce: Record<string, Answerer> = {
   looked: ({ contextId, look }: SentLook) => contexts.get(contextId)?.standIn?.follow(look),
   park: () => {
     closeDoor();
+    giveUpWriting();
     pulse.park();
   },
   attach: (sent: SentContext) =>
@@ -41,6 +43,7 @@ const inTurn: Record<string, Answerer> = {
   detach: async ({ contextId }: { contextId: number }) => {
     const context = contexts.get(contextId);
     contexts.delete(contextId);
+    if (contexts.size === 0) giveUpWriting();
     await context?.close();
   },
   listen: ({ contextId, httpAddr }: { contextId: number; httpAddr: string }) =>
