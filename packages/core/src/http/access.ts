@@ -1,6 +1,6 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { socketPath, type Access, type AccessRequest } from '../config.js';
-import { LoopprofError } from '../errors.js';
+import { isLoopprofError, LoopprofError } from '../errors.js';
 import { BackOff } from './back-off.js';
 import { checkDirect, checkLoopback } from './loopback.js';
 import type { PprofRequest } from './message.js';
@@ -99,6 +99,8 @@ function authorizeCheck(authorize: (request: AccessRequest) => boolean | Promise
       const allowed = Promise.resolve(authorize({ method, url, headers, remoteAddress }));
       if ((await Promise.race([allowed, timeout])) === true) return;
     } catch (error) {
+      // Nobody could ask it: that is not its refusal, and not a yes either.
+      if (isLoopprofError(error) && error.code === 'LOOPPROF_LOOP_BLOCKED') throw error;
       // Whatever went wrong in the hook, the answer is no; the log says what.
       failure = error;
     } finally {

@@ -29,7 +29,7 @@ const atOnce: Record<string, Answerer> = {
   chunk: (sent: { startedMicros: number; chunk: SentChunk }) => sources.addChunk(sent),
   labels: (sent: SentLabels) => sources.addLabels(sent),
   stalls: (sent: SentStalls) => sources.setStalls(sent),
-  looked: ({ contextId, look }: SentLook) => contexts.get(contextId)?.standIn?.follow(look),
+  looked: ({ contextId, look }: SentLook) => contexts.get(contextId)?.standIn.follow(look),
   park: () => {
     closeDoor();
     giveUpWriting();
@@ -59,7 +59,7 @@ const watch = new LoopWatch({
   sources,
   configs: () => [...contexts.values()].map(({ config }) => config),
   onBlocked: (forMs) => {
-    for (const { standIn } of contexts.values()) void standIn?.look(forMs);
+    for (const { standIn } of contexts.values()) void standIn.look(forMs);
   },
 });
 watch.start();
