@@ -3,9 +3,11 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Manifest } from '@loopprof/core';
-import { runToEnd, startService } from './support/child.js';
+import { runToEnd, startService, type Exit } from './support/child.js';
 import { newFolder } from './support/folder.js';
+import { GoPprof } from './support/go-pprof.js';
 import { cumulativeOf, readProfile, totalOf, type ReadProfile } from './support/profile.js';
+import { describeWith } from './support/tools.js';
 
 const EXAMPLES = resolve(__dirname, '../examples');
 
@@ -25,36 +27,62 @@ async function snapshotIn(profileDir: string, reason: string): Promise<string> {
   throw new Error(`no snapshot for ${reason} in ${readdirSync(profileDir).join(', ')}`);
 }
 
-it('the program that profiles itself ends well, and its files show its work', async () => {
+describe('the program that profiles itself', () => {
   const cwd = newFolder();
-  const { code, stderr, stdout } = await runToEnd(join(EXAMPLES, 'profiler/dist/main.js'), {
-    cwd,
-    env: { HTTP_ADDR: 'localhost:0' },
-  });
-  expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
-
-  const lines = stdout
-    .trim()
-    .split('\n')
-    .map((line) => JSON.parse(line) as Record<string, unknown>);
-  expect(lines.filter(({ level }) => level !== 30)).toEqual([]);
-  const line = (msg: string) => lines.find((each) => each.msg === msg) ?? {};
-  expect(line('profiling')).toMatchObject({
-    address: expect.stringMatching(/^http:.*\/debug\/pprof\/$/) as string,
-  });
-  expect(line('metrics')).toMatchObject({ alloc: expect.any(Number) as number, eventLoopDelay: {} });
-
   const profileDir = join(cwd, 'profiles');
-  const paths = [
-    join(profileDir, 'cpu.prof'),
-    line('snapshot files')['cpu'],
-    line('CPU profile')['path'],
-    line('all profiles')['cpu'],
-  ];
-  for (const path of paths) expect(shareOf(profileIn(path as string), 'neighboursOf')).toBeGreaterThan(0.3);
-  expect(profileIn(join(profileDir, 'mem.prof')).sampleTypes).toContain('inuse_space/bytes');
-  const manifest = join(await snapshotIn(profileDir, 'manual'), 'manifest.json');
-  expect(JSON.parse(readFileSync(manifest, 'utf8'))).toMatchObject({ reason: 'manual' });
+  let exit: Exit;
+
+  beforeAll(async () => {
+    exit = await runToEnd(join(EXAMPLES, 'profiler/dist/main.js'), {
+      cwd,
+      env: { HTTP_ADDR: 'localhost:0' },
+    });
+  });
+
+  it('ends well, and its files show its work', async () => {
+    const { code, stderr, stdout } = exit;
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+
+    const lines = stdout
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as Record<string, unknown>);
+    expect(lines.filter(({ level }) => level !== 30)).toEqual([]);
+    const line = (msg: string) => lines.find((each) => each.msg === msg) ?? {};
+    expect(line('profiling')).toMatchObject({
+      address: expect.stringMatching(/^http:.*\/debug\/pprof\/$/) as string,
+    });
+    expect(line('metrics')).toMatchObject({ alloc: expect.any(Number) as number, eventLoopDelay: {} });
+
+    const paths = [
+      join(profileDir, 'cpu.prof'),
+      line('snapshot files')['cpu'],
+      line('CPU profile')['path'],
+      line('all profiles')['cpu'],
+    ];
+    for (const path of paths) expect(shareOf(profileIn(path as string), 'neighboursOf')).toBeGreaterThan(0.3);
+    expect(profileIn(join(profileDir, 'mem.prof')).sampleTypes).toContain('inuse_space/bytes');
+    const manifest = join(await snapshotIn(profileDir, 'manual'), 'manifest.json');
+    expect(JSON.parse(readFileSync(manifest, 'utf8'))).toMatchObject({ reason: 'manual' });
+  });
+
+  describeWith('go', 'go tool pprof on what stop() wrote', () => {
+    const pprof = new GoPprof();
+    afterAll(() => pprof.close());
+
+    it.each([
+      ['cpu.prof', 'cpu', 'neighboursOf'],
+      ['mem.prof', 'inuse_space', ''],
+      ['block.prof', 'delay', ''],
+      ['mutex.prof', 'delay', ''],
+      ['goroutine.prof', 'goroutine', ''],
+    ])('-top %s', async (file, type, functionName) => {
+      const { stdout } = await pprof.clean('-top', join(profileDir, file));
+      expect(stdout).toMatch(new RegExp(`^Type: ${type}$`, 'm'));
+      expect(stdout).toContain('flat%');
+      expect(stdout).toContain(functionName);
+    });
+  });
 });
 
 it('the service with triggers takes a snapshot of a stall, and one on a signal', async () => {

@@ -5,7 +5,13 @@ import { createServer, IncomingMessage, request as httpRequest, type RequestList
 import { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import Router from '@koa/router';
-import { getRequestTiming, Profiler, type ProfilerConfig, type RequestTiming } from '@loopprof/core';
+import {
+  getRequestTiming,
+  Profiler,
+  type ProfilerConfig,
+  type ProfilerEvents,
+  type RequestTiming,
+} from '@loopprof/core';
 import { profilingMiddleware as expressMiddleware } from '@loopprof/express';
 import { profilerPlugin } from '@loopprof/fastify';
 import { profilingMiddleware as koaMiddleware } from '@loopprof/koa';
@@ -171,6 +177,56 @@ describe("'slowRequest'", () => {
     await get(app, '/waits/1');
     await settle();
     expect(heard).toEqual([]);
+  });
+});
+
+describe("'stall'", () => {
+  type Stall = ProfilerEvents['stall'][0];
+  const isOurs = ({ route, durationMs }: Stall): boolean => route === '/blocks/:id' && durationMs > 250;
+
+  it('comes once for each, with its cause and route, and so does the message; not after stop()', async () => {
+    const profiler = await start({ enableCPU: true, labels: true });
+    const heard: Stall[] = [];
+    const messages: unknown[] = [];
+    const listener = (message: unknown): void => void messages.push(message);
+    profiler.on('stall', (stall) => {
+      heard.push(stall);
+      throw new Error('the listener failed');
+    });
+    subscribe('loopprof:stall', listener);
+    try {
+      const app = await serve(appWithSlowRoutes(profiler));
+      const askedMs = Date.now();
+      await get(app, '/blocks/1');
+      await until(() => heard.some(isOurs));
+      await settle();
+      const [stall, ...others] = heard.filter(isOurs) as [Stall, ...Stall[]];
+      expect(others).toEqual([]);
+      expect(stall).toMatchObject({ method: 'GET', cause: expect.any(String) as string });
+      expect(stall.startedMs).toBeGreaterThan(askedMs - 250);
+      expect(stall.stacks.flatMap(({ frames }) => frames).map(({ functionName }) => functionName)).toContain(
+        'litter',
+      );
+      expect((messages as Stall[]).filter(isOurs)).toEqual([stall]);
+      expect(logger.messages('error')).toContain(
+        "loopprof: a listener of 'stall' failed: the listener failed",
+      );
+      heard.length = 0;
+      await profiler.stop();
+      block(200);
+      await settle();
+      expect(heard).toEqual([]);
+    } finally {
+      unsubscribe('loopprof:stall', listener);
+    }
+  });
+
+  it('also with the block profile turned off', async () => {
+    const profiler = await start({ enableBlock: false });
+    const heard: Stall[] = [];
+    profiler.on('stall', (stall) => heard.push(stall));
+    await get(await serve(appWithSlowRoutes(profiler)), '/blocks/1');
+    await until(() => heard.some(isOurs));
   });
 });
 

@@ -2,7 +2,14 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { basename, dirname, join } from 'node:path';
-import { getProfiler, Profiler, type Manifest, type ProfilerConfig, type Snapshot } from '@loopprof/core';
+import {
+  getProfiler,
+  Profiler,
+  type LoopprofError,
+  type Manifest,
+  type ProfilerConfig,
+  type Snapshot,
+} from '@loopprof/core';
 import { profilingMiddleware } from '@loopprof/express';
 import { profilerPlugin } from '@loopprof/fastify';
 import { profilingMiddleware as koaMiddleware } from '@loopprof/koa';
@@ -244,6 +251,30 @@ describe('captureSnapshot()', () => {
     await expect(capturing).rejects.toMatchObject(aborted);
     await profiler.captureSnapshot();
     expect(readdirSync(profileDir)).toHaveLength(1);
+  });
+
+  it('is there or not there when its signal aborts at any moment, as its caller is told', async () => {
+    const profileDir = newFolder();
+    const profiler = await start({ profileDir });
+    const beganMs = performance.now();
+    await profiler.captureSnapshot();
+    const lastsMs = performance.now() - beganMs;
+    const outcomes: string[] = [];
+    for (let attempt = 0; attempt < 25; attempt++) {
+      const controller = new AbortController();
+      setTimeout(() => controller.abort(), (lastsMs * attempt) / 20);
+      outcomes.push(
+        await profiler.captureSnapshot({ signal: controller.signal }).then(
+          () => 'taken',
+          (error: LoopprofError) => error.code,
+        ),
+      );
+    }
+    // After all that may still be going on.
+    await profiler.captureSnapshot();
+    const taken = outcomes.filter((outcome) => outcome === 'taken').length;
+    expect(new Set(outcomes)).toEqual(new Set(['LOOPPROF_ABORTED', ...(taken > 0 ? ['taken'] : [])]));
+    expect(readdirSync(profileDir)).toHaveLength(taken + 2);
   });
 
   it('needs a profiler that runs', async () => {

@@ -1,12 +1,13 @@
 /** A sidecar in trouble, or in places where there can be none: the app goes on as if nothing were, and one line says what is. */
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { request, type IncomingMessage } from 'node:http';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { PROGRAMS, runToEnd, startService, type Service } from '../support/child.js';
+import { newFolder } from '../support/folder.js';
 import { readProfile } from '../support/profile.js';
 
 interface Logged {
@@ -168,6 +169,21 @@ describe('the standalone server of a sidecar that is replaced', () => {
     await end();
     expect(readFileSync(path, 'utf8')).toBe('no socket');
   });
+});
+
+it('stop() beside a sidecar that is stuck has its files all the same', async () => {
+  const profileDir = newFolder();
+  const service = await startService('sidecar-faults.cjs', { args: [JSON.stringify({ profileDir })] });
+  services.push(service);
+  const [app = '', pprof = ''] = service.line.split(' ');
+  expect(await statusOf(pprof)).toBe(200);
+  await (await fetch(`${app}/sidecar/wait`)).text();
+  const exit = once(service.child, 'exit');
+  service.child.stdin?.write('end\n');
+  expect([await exit, service.stderr()]).toEqual([[0, null], '']);
+  const names = ['block.prof', 'cpu.prof', 'goroutine.prof', 'mem.prof', 'mutex.prof'];
+  expect(readdirSync(profileDir).sort()).toEqual(names);
+  for (const name of names) readProfile(readFileSync(join(profileDir, name)));
 });
 
 describe('an address that is taken', () => {

@@ -69,7 +69,8 @@ export interface ProfilerConfig {
    */
   enableMemory: boolean;
   /**
-   * Serve the block profile. Off: its route answers 404 and names this field, and no stall is recorded.
+   * Serve the block profile. Off: its route answers 404 and names this field, and the time of stalls is not added up by stack. The
+   * stalls themselves are still told of, by `/stalls`, the log, the event `stall` and the diagnostics channel.
    * @default true
    */
   enableBlock: boolean;

@@ -46,7 +46,10 @@ export interface HandlerAccess {
 export interface ProfilerEvents {
   /** A request took `slowRequestMs` or longer. Emitted some 60 ms after its end, when all that is known of it is known. */
   slowRequest: [timing: RequestTiming];
-  /** A callback held the event loop for `stallThresholdMs` or longer. Emitted when it is over and its samples are there. */
+  /**
+   * A callback held the event loop for `stallThresholdMs` or longer. Emitted when it is over and its samples are there; the
+   * diagnostics channel `loopprof:stall` has it too.
+   */
   stall: [stall: Stall];
   /**
    * A snapshot has been written, by hand, by request or because a rule of `triggers` fired. One with `blocked` was written while the
@@ -201,7 +204,7 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
   /**
    * Writes `cpu.prof`, `mem.prof` and what else is recorded into `profileDir` (unless `writeOnStop` is false), then closes the
    * standalone server and gives up this profiler's share in the recorder; the last one stops it. `cpu.prof` covers the last
-   * `profileDurationMs`, or the time since `start()` if that is less.
+   * `profileDurationMs`, at most `windowMs`, or the time since `start()` if that is less.
    *
    * Never rejects: what cannot be written is logged, and after 5 s nothing more is tried. May be called again without effect.
    */
@@ -260,7 +263,7 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
 
   /**
    * Writes a snapshot of now into `profileDir`: every profile that is on, and the counters beside them. `cpu` covers the last
-   * `profileDurationMs`, or the time since `start()` if that is less.
+   * `profileDurationMs`, at most `windowMs`, or the time since `start()` if that is less.
    *
    * @returns Name to absolute path: `cpu`, `memory`, `gc_stats`, `requests`, `runtime` and what else there is; a `manifest.json` lies
    * beside them. What cannot be had, such as profiles while no engine has loaded, is left out; the manifest says why.

@@ -1,5 +1,5 @@
 // An Express app with routes that hold the event loop in every way. Prints the standalone URL, then its own. First argument: a
-// configuration as JSON.
+// configuration as JSON, with `access: 'everybody'` for a hook that lets in everybody.
 const { execFileSync, spawn } = require('node:child_process');
 const { pbkdf2Sync } = require('node:crypto');
 const { mkdtempSync, readFileSync, rmSync } = require('node:fs');
@@ -11,7 +11,12 @@ const express = require('express');
 const { Profiler } = require('@loopprof/core');
 const { profilingMiddleware } = require('@loopprof/express');
 
-const profiler = new Profiler({ httpAddr: 'localhost:0', ...JSON.parse(process.argv[2] ?? '{}') });
+const { access, ...config } = JSON.parse(process.argv[2] ?? '{}');
+const profiler = new Profiler({
+  httpAddr: 'localhost:0',
+  ...config,
+  ...(access === 'everybody' ? { access: { authorize: () => true } } : access ? { access } : {}),
+});
 
 function spinInScript(ms) {
   const endsAt = performance.now() + ms;

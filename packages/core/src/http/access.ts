@@ -1,6 +1,6 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { socketPath, type Access, type AccessRequest } from '../config.js';
-import { LoopprofError } from '../errors.js';
+import { isLoopprofError, LoopprofError } from '../errors.js';
 import { BackOff } from './back-off.js';
 import { checkDirect, checkLoopback, checkSite } from './loopback.js';
 import type { PprofRequest } from './message.js';
@@ -18,7 +18,7 @@ export type AskElsewhere = (request: AccessRequest, signal: AbortSignal | undefi
 export type RemoteAccess = Exclude<Access, { readonly authorize: unknown }> | { readonly ask: AskElsewhere };
 
 /** A hook that has not answered by then has refused. */
-export const AUTHORIZE_TIMEOUT_MS = 10_000;
+const AUTHORIZE_TIMEOUT_MS = 10_000;
 
 /** Requests that a hook may have before it at one time; more are refused, or one that hangs would keep them all. */
 const MAX_UNANSWERED = 64;
@@ -140,6 +140,8 @@ function hookCheck(ask: AskElsewhere): AccessCheck {
     try {
       if (await ask({ method, url, headers, remoteAddress }, signal)) return;
     } catch (error) {
+      // Nobody could ask it: that is not its refusal, and not a yes either.
+      if (isLoopprofError(error) && error.code === 'LOOPPROF_LOOP_BLOCKED') throw error;
       // Whatever went wrong in the hook, the answer is no; the log says what.
       failure = error;
     }

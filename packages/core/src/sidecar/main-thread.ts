@@ -1,7 +1,7 @@
 /** The sidecar's side of the main thread: asks it over the line, and through the door when its event loop does not turn. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isPausedByDebugger, knockOnMainThread } from '../engine/main-thread-door.js';
-import { isLoopprofError } from '../errors.js';
+import { isLoopprofError, LoopprofError } from '../errors.js';
 import { aborted, loopBlocked, type Line } from './line.js';
 import { DRAIN, type MainQuestions, type Reading, type Readings } from './protocol.js';
 import { monotonicMs, type Pulse } from './pulse.js';
@@ -17,6 +17,9 @@ const KNOCK_LOST_MS = 10_000;
 
 /** A loop that has turned within that time will come to what it was asked. */
 const TURNS_MS = 1000;
+
+const NEEDS_TURNS =
+  'The event loop is blocked, and what is asked for takes turns of it. Ask again when it returns.';
 
 const KNOCK = `globalThis[Symbol.for(${JSON.stringify(DRAIN)})]?.()`;
 
@@ -104,6 +107,7 @@ export class MainThread {
     patience: Patience,
   ): Promise<Asked<Name>> {
     this.#waiting += 1;
+    const { entries } = this.#pulse;
     try {
       const { deadlineMs: timeoutMs, inTurns, signal } = patience;
       const isAtIt = (): boolean => inTurns === true && this.#pulse.sinceBeatMs < TURNS_MS;
@@ -117,6 +121,11 @@ export class MainThread {
       return value;
     } catch (error) {
       if (!isLoopprofError(error) || error.code !== 'LOOPPROF_LOOP_BLOCKED') throw error;
+      if (this.#pulse.entries !== entries) {
+        // It has heard of it, and does it in a turn to come.
+        this.#letInAtMs = performance.now();
+        throw new LoopprofError(error.code, NEEDS_TURNS);
+      }
       this.#refusedAtMs = performance.now();
       throw loopBlocked(this.#doorClosedBecause);
     } finally {

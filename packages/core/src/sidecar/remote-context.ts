@@ -1,7 +1,8 @@
 /** One profiler in the sidecar: its routes, made from copies of what the main thread has, and its standalone server. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { AccessRequest } from '../config.js';
-import { isLoopprofError } from '../errors.js';
-import { AUTHORIZE_TIMEOUT_MS, serverAccess } from '../http/access.js';
+import { isLoopprofError, LoopprofError } from '../errors.js';
+import { serverAccess } from '../http/access.js';
 import type { CaptureBudget } from '../http/capture-budget.js';
 import { createHandler, type ProcessStatus } from '../http/handler.js';
 import { startStandaloneServer, type StandaloneServer } from '../http/node-server.js';
@@ -34,8 +35,16 @@ const CAPTURE_GRACE_MS = 2000;
 /** A recording may hold a lot, and is written down while the main thread works. */
 const RECORDING_GRACE_MS = 30_000;
 
-/** A hook's own time is over on the main thread, which then says so; this is for one that lets nobody in. */
-const AUTHORIZE_DEADLINE_MS = AUTHORIZE_TIMEOUT_MS + 1000;
+/** An event loop that has returned by then does itself what it is to do. */
+const RETURN_WITHIN_MS = 1000;
+
+const LOOK_EVERY_MS = 20;
+
+/** A snapshot of the main thread's is given up when that is blocked so long after it was asked for. */
+const SNAPSHOT_DEADLINE_MS = 10_000;
+
+/** The app's own hook has more time as long as the event loop turns. */
+const AUTHORIZE_DEADLINE_MS = 2000;
 
 export interface RemoteParts {
   readonly line: Line;
@@ -46,8 +55,8 @@ export interface RemoteParts {
 }
 
 export class RemoteContext {
-  /** Looks at the rules of `triggers` while the main thread cannot; undefined where there are none. */
-  readonly standIn: StandIn | undefined;
+  /** Looks at the rules of `triggers`, and takes snapshots, while the main thread cannot. */
+  readonly standIn: StandIn;
   readonly #parts: RemoteParts;
   readonly #sent: SentContext;
   readonly #registry: ProfileRegistry;
@@ -72,8 +81,7 @@ export class RemoteContext {
       sent.texts.map(({ text, ...facts }) => ({ ...facts, read: () => text })),
     );
     const rules = watchedRules(sent.config.triggers);
-    if (rules.length > 0)
-      this.standIn = new StandIn({ ...parts, sent, rules, registry: this.#registry, logger: this.#logger() });
+    this.standIn = new StandIn({ ...parts, sent, rules, registry: this.#registry, logger: this.#logger() });
     void this.remember();
   }
 
@@ -95,7 +103,7 @@ export class RemoteContext {
   async close(): Promise<void> {
     const server = await this.#listening?.catch(() => undefined);
     await server?.close();
-    await this.standIn?.close();
+    await this.standIn.close();
   }
 
   /** Makes a profile for a request that the main thread has let in. */
@@ -132,15 +140,38 @@ export class RemoteContext {
       logger: this.#logger(),
       budget: () => this.#parts.budget,
       status: () => this.#statusNow(),
-      takeSnapshot: async () =>
-        (await this.#parts.line.ask('snapshot', { contextId: this.contextId })) as object,
+      takeSnapshot: () => this.#takeSnapshot(),
     });
   }
 
+  /** By the main thread, unless its event loop is blocked: then of what can be had meanwhile. */
+  async #takeSnapshot(): Promise<object> {
+    const { main, sources } = this.#parts;
+    const untilMs = performance.now() + RETURN_WITHIN_MS;
+    while (main.late && performance.now() < untilMs) await sleep(LOOK_EVERY_MS);
+    const blocked = sources.blocked();
+    if (blocked) return this.standIn.takeRequested(blocked);
+    const patience = { deadlineMs: SNAPSHOT_DEADLINE_MS, inTurns: true };
+    return main.ask('snapshot', { contextId: this.contextId }, patience);
+  }
+
   async #authorize(request: AccessRequest, signal: AbortSignal | undefined): Promise<boolean> {
-    const question = { contextId: this.contextId, request };
-    const options = { signal, timeoutMs: AUTHORIZE_DEADLINE_MS };
-    return (await this.#parts.line.ask('authorize', question, options)) === true;
+    const options = {
+      signal,
+      timeoutMs: AUTHORIZE_DEADLINE_MS,
+      isAtIt: () => this.#parts.pulse.sinceBeatMs < RETURN_WITHIN_MS,
+    };
+    try {
+      return (
+        (await this.#parts.line.ask('authorize', { contextId: this.contextId, request }, options)) === true
+      );
+    } catch (error) {
+      if (!isLoopprofError(error) || error.code !== 'LOOPPROF_LOOP_BLOCKED') throw error;
+      throw new LoopprofError(
+        error.code,
+        'The event loop is blocked, and access.authorize with it. Ask again when it returns; with access: { token } the standalone server answers meanwhile.',
+      );
+    }
   }
 
   #logger(): Logger {

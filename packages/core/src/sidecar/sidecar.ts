@@ -14,7 +14,7 @@ import { nameOfScript, pseudoFrame, type Frame } from '../recorder/frames.js';
 import type { RecorderSession } from '../recorder/session.js';
 import { mainGlobal, mainProcess } from '../realm.js';
 import { registeredMaps } from '../symbols/registered-maps.js';
-import { Line } from './line.js';
+import { Line, type AskOptions } from './line.js';
 import {
   DRAIN,
   type MainQuestions,
@@ -90,6 +90,15 @@ const LISTEN_AGAIN_MS = 500;
 /** How long an exit may wait for the sidecar, which takes a millisecond or two unless it is stuck. */
 const PARK_WITHIN_MS = 200;
 
+/** A thread that is stuck in the system cannot be ended, and nobody waits for that. */
+const END_WITHIN_MS = 1000;
+
+/** A sidecar that has not ticked for that long is not waited for. */
+const UNHEARD_AFTER_MS = 1500;
+
+/** How often that is looked at while somebody waits. */
+const LISTEN_EVERY_MS = 250;
+
 /** Ten times what it takes in a busy process. A thread of Node's has the limit of the whole process otherwise. */
 const MAX_HEAP_MB = 256;
 
@@ -113,6 +122,8 @@ export class Sidecar {
   #lastContextId = 0;
   #startedAtMs = 0;
   #silent = false;
+  /** When it was first found not to tick, if it has not since. */
+  #unheardSinceMs = Infinity;
   #backoffMs = SHORTEST_BACKOFF_MS;
   #respawnTimer: NodeJS.Timeout | undefined;
   #retained: LabelTrack[] = [];
@@ -188,13 +199,18 @@ export class Sidecar {
     this.#sendAll();
   }
 
-  stop(): Promise<void> {
+  async stop(): Promise<void> {
     this.#stopped = true;
     clearTimeout(this.#respawnTimer);
     mainProcess.removeListener('exit', this.park);
     const worker = this.#worker;
     this.#let();
-    return worker ? worker.terminate().then(() => undefined) : Promise.resolve();
+    if (!worker) return;
+    let timer: NodeJS.Timeout | undefined;
+    const tooLong = new Promise<void>((resolve) => (timer = setTimeout(resolve, END_WITHIN_MS)));
+    await Promise.race([worker.terminate(), tooLong]);
+    clearTimeout(timer);
+    worker.unref();
   }
 
   /**
@@ -223,6 +239,7 @@ export class Sidecar {
 
   /** Called now and then while the event loop turns. */
   check(): void {
+    this.#isStuck();
     const wasSilent = this.#silent;
     this.#silent = this.pulse.sinceTickMs >= STUCK_AFTER_MS;
     // After the whole process was stopped we may be the first to move.
@@ -253,9 +270,9 @@ export class Sidecar {
   async detach(contextId: number): Promise<void> {
     this.#contexts.delete(contextId);
     try {
-      await this.#line?.ask('detach', { contextId }, { timeoutMs: 2000, keepAlive: true });
+      await this.#askUnlessStuck('detach', { contextId }, { timeoutMs: 2000, keepAlive: true });
     } catch {
-      // It has ended, and its server with it.
+      // It has ended, and its server with it, or it gets round to it when it moves again.
     }
   }
 
@@ -276,15 +293,14 @@ export class Sidecar {
     }
   }
 
-  /** Has a profile made in the sidecar. */
+  /** Has a profile made in the sidecar. Rejects with LOOPPROF_NOT_STARTED when that is gone, or does not move. */
   async capture(
     contextId: number,
     name: string,
     { signal, ...request }: CaptureRequest,
   ): Promise<SentCaptured> {
-    if (!this.#line) throw notRunning();
     const sent: SentCapture = { contextId, name, request };
-    return (await this.#line.ask('capture', sent, { signal })) as SentCaptured;
+    return (await this.#askUnlessStuck('capture', sent, { signal })) as SentCaptured;
   }
 
   /**
@@ -303,6 +319,34 @@ export class Sidecar {
         line.tell('looked', { contextId, look: look() });
       }),
     );
+  }
+
+  /** Asks, and waits for as long as the sidecar moves. Rejects with LOOPPROF_NOT_STARTED when it does not. */
+  async #askUnlessStuck(name: string, args: unknown, { signal, ...options }: AskOptions): Promise<unknown> {
+    if (!this.#line) throw notRunning();
+    const stuck = new AbortController();
+    const looking = setInterval(() => {
+      if (this.#isStuck()) stuck.abort();
+    }, LISTEN_EVERY_MS);
+    looking.unref();
+    try {
+      const signals = signal ? [signal, stuck.signal] : [stuck.signal];
+      const answer = this.#line.ask(name, args, { ...options, signal: AbortSignal.any(signals) });
+      if (this.#isStuck()) stuck.abort();
+      return await answer;
+    } catch (error) {
+      throw stuck.signal.aborted && !signal?.aborted ? notRunning() : error;
+    } finally {
+      clearInterval(looking);
+    }
+  }
+
+  /** After the whole process was stopped we may be the first to move: then it has until the next look. */
+  #isStuck(): boolean {
+    const nowMs = performance.now();
+    this.#unheardSinceMs =
+      this.pulse.sinceTickMs < UNHEARD_AFTER_MS ? Infinity : Math.min(this.#unheardSinceMs, nowMs);
+    return nowMs - this.#unheardSinceMs >= LISTEN_EVERY_MS;
   }
 
   #tellContext(contextId: number, { sent }: SidecarContext): void {

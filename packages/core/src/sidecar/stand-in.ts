@@ -1,6 +1,7 @@
 /**
- * Looks at the rules of `triggers` while the main thread cannot, and takes their snapshots of what can be had meanwhile. The main
- * thread's own look and this one follow each other, so that a rule has one cooldown and one budget, whoever looks.
+ * Looks at the rules of `triggers` while the main thread cannot, and takes their snapshots, and those that are asked for, of what
+ * can be had meanwhile. The main thread's own look and this one follow each other, so that a rule has one cooldown and one budget,
+ * whoever looks.
  */
 import { isLoopprofError, LoopprofError, messageOf } from '../errors.js';
 import type { Logger } from '../logger.js';
@@ -8,7 +9,7 @@ import { ProfileRegistry } from '../profiles/registry.js';
 import type { BlockedState, ProfileSources } from '../profiles/sources.js';
 import { captureBlocked } from '../snapshots/contents.js';
 import type { Vitals } from '../snapshots/readings.js';
-import { snapshotReason } from '../snapshots/snapshot.js';
+import { snapshotReason, type Snapshot } from '../snapshots/snapshot.js';
 import { Snapshotter } from '../snapshots/snapshotter.js';
 import { Triggers, type Firing, type Look } from '../snapshots/triggers.js';
 import type { WatchedRule } from '../trigger-rules.js';
@@ -41,7 +42,8 @@ export class StandIn {
   #last: Look | undefined;
   #looking = false;
   #lookedAtMs = -Infinity;
-  #taking: Promise<void> = Promise.resolve();
+  #taking: Promise<unknown> = Promise.resolve();
+  #requested: Promise<Snapshot> | undefined;
 
   constructor(options: StandInOptions) {
     this.#options = options;
@@ -66,8 +68,8 @@ export class StandIn {
 
   /** Looks, unless that was done a moment ago. `forMs`: how long the event loop has been blocked. Never rejects. */
   async look(forMs: number): Promise<void> {
-    if (this.#looking || forMs < LOOK_EVERY_MS || performance.now() - this.#lookedAtMs < LOOK_EVERY_MS)
-      return;
+    if (this.#options.rules.length === 0 || this.#looking) return;
+    if (forMs < LOOK_EVERY_MS || performance.now() - this.#lookedAtMs < LOOK_EVERY_MS) return;
     this.#looking = true;
     const beganMs = performance.now();
     try {
@@ -80,6 +82,13 @@ export class StandIn {
       this.#looking = false;
       this.#lookedAtMs = performance.now();
     }
+  }
+
+  /** All who ask while one is being taken get that one. Rejects as {@link Snapshotter.take} does. */
+  async takeRequested(blocked: BlockedState): Promise<Snapshot> {
+    this.#requested ??= this.#takeRequested(blocked).finally(() => (this.#requested = undefined));
+    this.#taking = this.#requested.catch(() => {});
+    return this.#requested;
   }
 
   /** Resolves when what is being written is there. */
@@ -132,6 +141,15 @@ export class StandIn {
     if (first) this.#taking = this.#take([first, ...others], blocked);
   }
 
+  async #takeRequested(blocked: BlockedState): Promise<Snapshot> {
+    const { line, sent } = this.#options;
+    const beganMs = performance.now();
+    const outcome = await this.#snapshotter.take({ reason: 'http', blocked, capture: captureBlocked });
+    const durationMs = Math.round(performance.now() - beganMs);
+    line.tell('tookSnapshot', { contextId: sent.contextId, durationMs, outcome } satisfies SentSnapshot);
+    return outcome;
+  }
+
   async #take(triggers: readonly [Firing, ...Firing[]], blocked: BlockedState): Promise<void> {
     const { line, sent } = this.#options;
     const beganMs = performance.now();
@@ -149,7 +167,7 @@ export class StandIn {
         : { directory: outcome.directory, missing: outcome.missing }),
     };
     try {
-      writeToStderr(JSON.stringify(report));
+      await writeToStderr(JSON.stringify(report));
     } catch {
       // The logger is told when the event loop returns.
     }

@@ -9,6 +9,7 @@ import type { SentCapture, SentContext, SentLabels, SentLook, SentStalls, Sideca
 import { Pulse } from './pulse.js';
 import { RemoteContext } from './remote-context.js';
 import { RemoteSources } from './remote-sources.js';
+import { giveUpWriting } from './stderr.js';
 import type { SentChunk, SentNames } from './transfer.js';
 
 /** How often it is seen to that what is kept for blocked times is recent. */
@@ -30,9 +31,10 @@ const atOnce: Record<string, Answerer> = {
   chunk: (sent: { startedMicros: number; chunk: SentChunk }) => sources.addChunk(sent),
   labels: (sent: SentLabels) => sources.addLabels(sent),
   stalls: (sent: SentStalls) => sources.setStalls(sent),
-  looked: ({ contextId, look }: SentLook) => contexts.get(contextId)?.standIn?.follow(look),
+  looked: ({ contextId, look }: SentLook) => contexts.get(contextId)?.standIn.follow(look),
   park: () => {
     closeDoor();
+    giveUpWriting();
     pulse.park();
   },
   attach: (sent: SentContext) =>
@@ -46,6 +48,7 @@ const inTurn: Record<string, Answerer> = {
   detach: async ({ contextId }: { contextId: number }) => {
     const context = contexts.get(contextId);
     contexts.delete(contextId);
+    if (contexts.size === 0) giveUpWriting();
     await context?.close();
   },
   listen: ({ contextId, httpAddr }: { contextId: number; httpAddr: string }) =>
@@ -61,7 +64,7 @@ const watch = new LoopWatch({
   sources,
   configs: () => [...contexts.values()].map(({ config }) => config),
   onBlocked: (forMs) => {
-    for (const { standIn } of contexts.values()) void standIn?.look(forMs);
+    for (const { standIn } of contexts.values()) void standIn.look(forMs);
   },
 });
 watch.start();

@@ -30,13 +30,21 @@ export function snapshotReason([{ on }]: readonly [Firing, ...Firing[]]): string
 
 const MANIFEST = 'manifest.json';
 
-/** Writes the files of a snapshot and its manifest beside them. */
-export async function writeSnapshot(store: SnapshotStore, input: ManifestInput): Promise<Snapshot> {
+/**
+ * Writes the files of a snapshot and its manifest beside them. `onWritten` is called before they appear; when it throws, they
+ * never do.
+ */
+export async function writeSnapshot(
+  store: SnapshotStore,
+  input: ManifestInput,
+  onWritten?: () => void,
+): Promise<Snapshot> {
   const { reason, triggers, takenAtMs, blocked, contents, facts } = input;
-  const directory = await store.writeSnapshot({ takenAtMs, reason, pid: facts.pid }, [
+  const files = [
     ...contents.parts.map(({ file, data }) => ({ name: file, data })),
     { name: MANIFEST, data: `${JSON.stringify(manifestOf(input), undefined, 2)}\n` },
-  ]);
+  ];
+  const directory = await store.writeSnapshot({ takenAtMs, reason, pid: facts.pid }, files, onWritten);
   const pathOf = ({ name, file }: Part): [string, string] => [name, join(directory, file)];
   return {
     reason,

@@ -3,7 +3,7 @@ import type { Logger } from '../logger.js';
 import { isEnabled, type Profile } from '../profiles/profile.js';
 import type { ProfileRegistry } from '../profiles/registry.js';
 import type { BlockedState } from '../profiles/sources.js';
-import { aborted, unlessAborted } from './abort.js';
+import { aborted, Revocation, unlessAborted } from './abort.js';
 import {
   captureAll,
   captureProfiles,
@@ -66,10 +66,12 @@ export class Snapshotter {
    * aborts, and LOOPPROF_NOT_STARTED when the profiler is stopped before its turn comes.
    */
   async take(request: SnapshotRequest): Promise<Snapshot> {
-    return this.#inTurn(() => {
+    const revocation = new Revocation(request.signal);
+    const taken = this.#inTurn(() => {
       if (this.#closed) throw stopped();
-      return this.#take(request);
-    }, request.signal);
+      return this.#take(request, revocation);
+    }, revocation.signal);
+    return taken.finally(() => revocation.release());
   }
 
   /**
@@ -115,8 +117,9 @@ export class Snapshotter {
     this.#store.close();
   }
 
-  async #take(request: SnapshotRequest): Promise<Snapshot> {
-    const { reason, triggers = [], blocked, capture = captureAll, signal } = request;
+  async #take(request: SnapshotRequest, revocation: Revocation): Promise<Snapshot> {
+    const { reason, triggers = [], blocked, capture = captureAll } = request;
+    const { signal } = revocation;
     await this.#store.prepare();
     const takenAtMs = Date.now();
     const options = {
@@ -124,8 +127,8 @@ export class Snapshotter {
       ...(request.window ? { window: request.window } : {}),
     };
     const contents = await capture(options);
-    if (signal?.aborted) throw aborted();
-    return writeSnapshot(this.#store, {
+    if (signal.aborted) throw aborted();
+    const input = {
       reason,
       triggers,
       takenAtMs,
@@ -133,7 +136,8 @@ export class Snapshotter {
       window: options.window,
       contents,
       facts: this.#options.facts(),
-    });
+    };
+    return writeSnapshot(this.#store, input, () => revocation.end());
   }
 
   #contentsOptions(signal: AbortSignal | undefined): ContentsOptions {

@@ -1,7 +1,7 @@
 import { rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { SnapshotLimits } from '../config.js';
-import { LoopprofError, messageOf } from '../errors.js';
+import { isLoopprofError, LoopprofError, messageOf } from '../errors.js';
 import type { Logger } from '../logger.js';
 import { createDirectory, ensureDirectory } from './directory.js';
 import { replaceFile, syncDirectory, unfinishedName, writeNewFile, type FileContent } from './files.js';
@@ -45,8 +45,15 @@ export class SnapshotStore {
     }
   }
 
-  /** Writes a snapshot, which appears with all its files at once; gives its directory. */
-  async writeSnapshot(id: SnapshotId, files: readonly FileContent[]): Promise<string> {
+  /**
+   * Writes a snapshot, which appears with all its files at once; gives its directory. `onWritten` is called before it appears; when
+   * that throws, nothing is left.
+   */
+  async writeSnapshot(
+    id: SnapshotId,
+    files: readonly FileContent[],
+    onWritten?: () => void,
+  ): Promise<string> {
     return this.#attempt(async () => {
       const sizeBytes = files.reduce((sum, { data }) => sum + Buffer.byteLength(data), 0);
       if (sizeBytes > this.#limits.maxBytes)
@@ -61,6 +68,7 @@ export class SnapshotStore {
         await createDirectory(unfinished);
         for (const { name, data } of files) await writeNewFile(join(unfinished, name), data);
         await syncDirectory(unfinished);
+        onWritten?.();
         return await this.#publish(unfinished, id);
       } catch (error) {
         await rm(unfinished, { recursive: true, force: true }).catch(() => {});
@@ -115,6 +123,8 @@ export class SnapshotStore {
       this.#succeeded();
       return result;
     } catch (error) {
+      // Whoever has given it up, the disk is not to blame.
+      if (isLoopprofError(error) && error.code === 'LOOPPROF_ABORTED') throw error;
       throw this.#failed(error);
     }
   }
