@@ -1,7 +1,7 @@
 /** Loopprof beside other profilers, whoever comes first: everybody works on. */
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { runToEnd, startService } from '../support/child.js';
 
 interface Told {
@@ -46,6 +46,26 @@ describe('another user of @datadog/pprof', () => {
       ]);
     },
   );
+
+  it('in a copy of its own that comes after us is given its place', async () => {
+    const room = mkdtempSync(join(tmpdir(), 'loopprof-copy-'));
+    try {
+      const copy = join(room, 'node_modules/@datadog/pprof');
+      const source = dirname(require.resolve('@datadog/pprof/package.json'));
+      cpSync(source, copy, { recursive: true });
+      for (const name of ['node-gyp-build', 'pprof-format'])
+        symlinkSync(join(source, '../..', name), join(room, 'node_modules', name));
+      const { ours, theirs } = await trial({ neighbour: 'another @datadog/pprof', order: 'after us', copy });
+      expect({ ours, theirs }).toEqual({ ours: WELL, theirs: { cpu: true, memory: true } });
+    } finally {
+      rmSync(room, { recursive: true, force: true });
+    }
+  });
+
+  it('that was loaded before us, starts after us and stays longer keeps the heap sampler that it shares', async () => {
+    const { ours, theirs } = await trial({ neighbour: '@datadog/pprof', order: 'around us' });
+    expect({ ours, theirs }).toEqual({ ours: WELL, theirs: { cpu: true, memory: true } });
+  });
 
   it.each([
     ['NODE_OPTIONS', { NODE_OPTIONS: '--stack-trace-limit=10 --title=dd-trace' }],

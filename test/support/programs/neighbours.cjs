@@ -1,5 +1,6 @@
-// Loopprof and another profiler in one process, started in the order of JSON.parse(argv[2]): { neighbour, order, engine }. Both
-// profile theWork(). Prints what each saw, as JSON, and ends by itself.
+// Loopprof and another profiler in one process, started in the order of JSON.parse(argv[2]): { neighbour, order, engine, copy }. Both
+// profile theWork(). One that comes 'around us' is loaded first, starts second and ends last. Prints what each saw, as JSON, and ends
+// by itself.
 const { Session } = require('node:inspector');
 const { runInThisContext } = require('node:vm');
 const { setTimeout: sleep } = require('node:timers/promises');
@@ -7,7 +8,9 @@ const { gunzipSync } = require('node:zlib');
 const { Profile } = require('pprof-format');
 const { Profiler } = require('@loopprof/core');
 
-const { neighbour, order, engine } = JSON.parse(process.argv[2]);
+const { neighbour, order, engine, copy } = JSON.parse(process.argv[2]);
+
+let workedMs = 0;
 
 const NEIGHBOURS = {
   // What dd-trace, @pyroscope/nodejs and @platformatic/flame use.
@@ -16,11 +19,17 @@ const NEIGHBOURS = {
     time.start({ durationMillis: 60_000, intervalMicros: 10_000 });
     heap.start(65_536, 64);
     return () => {
-      const cpu = namesIn(time.stop());
+      const cpu = showsWork(time.stop());
       const memory = heap.profile().sample.length > 0;
       heap.stop();
-      return { cpu: cpu.has('theWork'), memory };
+      return { cpu, memory };
     };
+  },
+  // As above, where each has a copy of its own.
+  'another @datadog/pprof'() {
+    const { time } = require(copy);
+    time.start({ durationMillis: 60_000, intervalMicros: 10_000, withContexts: true, collectCpuTime: true });
+    return () => ({ cpu: showsWork(time.stop()), memory: true });
   },
   'an inspector session'() {
     const session = new Session();
@@ -62,6 +71,18 @@ const NEIGHBOURS = {
   nothing: () => () => ({ cpu: true, memory: true }),
 };
 
+/** Whether it has looked at theWork() for most of the time that it ran. */
+function showsWork(profile) {
+  const { strings } = profile.stringTable;
+  const ids = new Set(profile.function.filter(({ name }) => strings[name] === 'theWork').map(({ id }) => id));
+  const places = new Set(
+    profile.location.filter(({ line }) => ids.has(line[0].functionId)).map(({ id }) => id),
+  );
+  const wall = profile.sampleType.findIndex(({ type }) => strings[type] === 'wall');
+  const samples = profile.sample.filter(({ locationId }) => locationId.some((id) => places.has(id)));
+  return samples.reduce((sum, { value }) => sum + Number(value[wall]), 0) / 1e6 > 0.5 * workedMs;
+}
+
 function namesIn({ stringTable }) {
   return new Set(stringTable.strings);
 }
@@ -78,10 +99,11 @@ async function main() {
   const profiler = new Profiler({ httpAddr: 'localhost:0', engine, hangThresholdMs: 60_000 }, logger);
   let finish;
   if (order === 'before us') finish = NEIGHBOURS[neighbour]();
+  if (order === 'around us') require(neighbour);
   await profiler.start();
   // Held while they come: a window that begins by one engine and ends by another.
   const across = fetch(`${profiler.address}profile?seconds=1`);
-  if (order === 'after us') {
+  if (order !== 'before us') {
     await sleep(100);
     finish = NEIGHBOURS[neighbour]();
   }
@@ -97,7 +119,10 @@ async function main() {
     })`,
     { filename: 'the-work.js' },
   );
-  const timer = setInterval(() => (globalThis.kept = theWork(30)), 40);
+  const timer = setInterval(() => {
+    globalThis.kept = theWork(30);
+    workedMs += 30;
+  }, 40);
   const first = await across;
   await first.arrayBuffer();
   const cpu = await fetch(`${profiler.address}profile?seconds=1`);
@@ -107,11 +132,13 @@ async function main() {
     cpu: [cpu.status, await shows(cpu)],
     heap: [heap.status, (await heap.arrayBuffer()).byteLength > 0],
   };
-  const theirs = finish();
+  let theirs;
+  if (order !== 'around us') theirs = finish();
   const again = await fetch(`${profiler.address}profile?seconds=1`);
   ours.after = [again.status, await shows(again)];
   clearInterval(timer);
   await profiler.stop();
+  theirs ??= finish();
   console.log(JSON.stringify({ ours, theirs, logged }));
 }
 main();

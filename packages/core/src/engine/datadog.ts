@@ -29,6 +29,7 @@ import type {
 import { heapSamplerRuns, mayStopHeapSampler } from './heap-sharing.js';
 import { nodeStartsHeapSampler, startNodeHeapSampler } from './node-heap-sampler.js';
 import { OwnSession, type Inspector } from './own-session.js';
+import { watchForRivals } from './rivals.js';
 
 interface NativeTimeProfile {
   readonly topDownRoot: RawCpuNode;
@@ -129,7 +130,7 @@ export class DatadogCpuSampler implements CpuSampler {
     });
     profiler.start();
     this.#profiler = profiler;
-    this.#unwatch = watchForRival(this.#bindings, { ours: profiler, onRival });
+    this.#unwatch = watchForRivals(this.#bindings.TimeProfiler, { ours: profiler, onRival });
     if (store) this.#labels = new ContextFrameLabels(profiler, store);
     else this.#labels = labels ? new HookedLabels(profiler) : undefined;
     this.#intervalMicros = intervalMicros;
@@ -172,27 +173,6 @@ export class DatadogCpuSampler implements CpuSampler {
     profiler.stopAndCollect(false, () => undefined);
     profiler.start();
   }
-}
-
-/**
- * The addon has one profiler per thread: a second start throws, and may end the host's process with it. So whoever comes second is
- * let through the native class's own door, and we hear of it in time to make room. Gives a function that ends the watch.
- */
-function watchForRival(
-  { TimeProfiler }: TimeProfilerBindings,
-  { ours, onRival }: { ours: NativeTimeProfiler; onRival: () => void },
-): () => void {
-  const { prototype } = TimeProfiler;
-  // eslint-disable-next-line @typescript-eslint/unbound-method -- called on whoever it was called on
-  const start = prototype.start;
-  const watched = function (this: NativeTimeProfiler): void {
-    if (this !== ours) onRival();
-    start.call(this);
-  };
-  prototype.start = watched;
-  return () => {
-    if (prototype.start === watched) prototype.start = start;
-  };
 }
 
 class DatadogHeapSampler implements HeapSampler {

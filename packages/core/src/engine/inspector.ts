@@ -191,6 +191,12 @@ function rawNodeOf({
   };
 }
 
+/**
+ * The heap sampler stops with the session that has started it, and whoever has come to share it wants it to run on. One at most: once
+ * it runs on, nobody here starts it again.
+ */
+const leftOpen: OwnSession[] = [];
+
 class InspectorHeapSampler implements HeapSampler {
   readonly countsBoth = false;
   readonly #inspector: Inspector;
@@ -228,8 +234,12 @@ class InspectorHeapSampler implements HeapSampler {
     const own = this.#own;
     this.#own = undefined;
     if (!own) return;
+    if (this.#startedHere && !mayStopHeapSampler()) {
+      leftOpen.push(own);
+      return;
+    }
     try {
-      if (this.#startedHere && mayStopHeapSampler()) own.post('HeapProfiler.stopSampling');
+      if (this.#startedHere) own.post('HeapProfiler.stopSampling');
     } finally {
       own.close();
     }
