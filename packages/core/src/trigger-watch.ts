@@ -41,6 +41,8 @@ export class TriggerWatch {
   #received: string[] = [];
   /** Of what the sidecar has looked at, that which the log is to tell. */
   #untold: Look[] = [];
+  /** What the start of the process held up is not for the rules. */
+  readonly #beganMs = monotonicMs();
   #stallsSeen: number;
   #timer: NodeJS.Timeout | undefined;
   #unsubscribe: (() => void) | undefined;
@@ -148,12 +150,14 @@ export class TriggerWatch {
     const unseen = last.slice(0, count - this.#stallsSeen);
     this.#stallsSeen = count;
     const toMonotonicMs = monotonicMs() - Date.now();
-    return unseen.map(({ startedMs, durationMs, method, route }) => ({
-      startedMs: startedMs + toMonotonicMs,
-      durationMs,
-      method,
-      route,
-    }));
+    return unseen
+      .map(({ startedMs, durationMs, method, route }) => ({
+        startedMs: startedMs + toMonotonicMs,
+        durationMs,
+        method,
+        route,
+      }))
+      .filter(({ startedMs }) => startedMs >= this.#beganMs);
   }
 }
 
