@@ -1,10 +1,13 @@
 // Computes the same things over and over, while a thread forces harvests into whatever runs, at random moments: argv[2] of them.
-// Prints how many came in, how many results there were, and which differed from those computed in peace, as JSON.
+// Prints how many came in, how many results there were, and which differed from those computed in peace, as JSON. With argv[3]
+// 'asked' the event loop is blocked all the time, and it is the standalone server that is asked so often, for all that it gets there.
 const { createHash } = require('node:crypto');
+const { once } = require('node:events');
 const { dirname, join } = require('node:path');
 const { Worker } = require('node:worker_threads');
 
 const COUNT = Number(process.argv[2] ?? 5000);
+const asked = process.argv[3] === 'asked';
 const core = dirname(require.resolve('@loopprof/core'));
 
 function numbers(seed, count) {
@@ -109,6 +112,22 @@ const KNOCKER = `
   knock();
 `;
 
+// As several who want to know at once.
+const ASKER = `
+  const { workerData } = require('node:worker_threads');
+  const turns = new Int32Array(workerData.turns);
+  const PATHS = ['stack', 'heap', 'profile?from=now-1s&to=now', 'runtime', 'stalls', 'block', 'heap?debug=1', ''];
+  let left = workerData.count;
+  async function ask(n) {
+    for (; left-- > 0; n++) {
+      const response = await fetch(workerData.address + PATHS[n % PATHS.length]);
+      await response.arrayBuffer();
+      if (response.status === 200) Atomics.add(turns, 1, 1);
+    }
+  }
+  Promise.all([0, 2, 4].map(ask)).finally(() => Atomics.store(turns, 0, 1));
+`;
+
 async function main() {
   const { Profiler } = require('@loopprof/core');
   const expected = new Map();
@@ -116,18 +135,20 @@ async function main() {
 
   const profiler = new Profiler({ httpAddr: 'localhost:0', hangThresholdMs: 600_000, labels: true });
   await profiler.start();
-  const { session } = globalThis[Symbol.for('loopprof.thread.v1')].thread;
+  const { session, sidecar } = globalThis[Symbol.for('loopprof.thread.v1')].thread;
   let harvests = 0;
   globalThis.forcedHarvest = () => {
     session.harvest();
     harvests += 1;
   };
-  const turns = new SharedArrayBuffer(4);
+  const turns = new SharedArrayBuffer(8);
   const done = new Int32Array(turns);
-  new Worker(KNOCKER, {
+  const { address } = profiler;
+  const worker = new Worker(asked ? ASKER : KNOCKER, {
     eval: true,
-    workerData: { door: join(core, 'engine', 'main-thread-door.js'), count: COUNT, turns },
+    workerData: { door: join(core, 'engine', 'main-thread-door.js'), address, count: COUNT, turns },
   });
+  await once(worker, 'online');
 
   let results = 0;
   const differing = [];
@@ -136,9 +157,11 @@ async function main() {
       results += 1;
       if ((await compute()) !== expected.get(name)) differing.push(name);
     }
-    await new Promise(setImmediate);
+    // Microtasks alone do not let the event loop turn.
+    if (!asked) await new Promise(setImmediate);
   }
+  const { entries } = sidecar.pulse;
   await profiler.stop();
-  console.log(JSON.stringify({ harvests, results, differing }));
+  console.log(JSON.stringify({ harvests, answers: done[1], entries, results, differing }));
 }
 main();
