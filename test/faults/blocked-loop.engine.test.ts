@@ -56,6 +56,10 @@ const jsonOf = <T>(answer: Answer): T => JSON.parse(textOf(answer)) as T;
 const machineHeldIt = ({ cause, runDelayMs, durationMs }: Stall): boolean =>
   cause === 'host' && (runDelayMs ?? 0) > 0.25 * durationMs;
 
+/** Where the machine held the thread right before or after what the route itself has timed, that was part of the stall. */
+const mayDifferMs = ({ runDelayMs, durationMs }: Stall): number =>
+  0.02 * durationMs + Math.min(runDelayMs ?? 0, 0.1 * durationMs);
+
 let service: Service | undefined;
 afterEach(() => service?.stop());
 
@@ -152,7 +156,7 @@ describe('while JavaScript blocks the event loop', () => {
     const [stall] = ofRoute;
     expect(stall).toMatchObject({ method: 'GET', waitingRequests: 3 });
     if (!machineHeldIt(stall)) expect(stall.cause).toBe(cause);
-    expect(Math.abs(stall.durationMs - durationMs)).toBeLessThan(0.02 * durationMs);
+    expect(Math.abs(stall.durationMs - durationMs)).toBeLessThan(mayDifferMs(stall));
     expect(stall.stacks[0]?.frames.some((frame) => frame.startsWith(functionName))).toBe(true);
 
     const blockProfile = readProfile((await ask(`${pprof}block`)).bytes);
@@ -241,7 +245,7 @@ describe('while native code blocks the event loop', () => {
       }
 
       if (!machineHeldIt(stall)) expect(causes).toContain(stall.cause);
-      expect(Math.abs(stall.durationMs - durationMs)).toBeLessThan(0.02 * durationMs);
+      expect(Math.abs(stall.durationMs - durationMs)).toBeLessThan(mayDifferMs(stall));
       expect(stall.stacks.some(({ frames }) => frames.some((frame) => frame.startsWith(functionName)))).toBe(
         true,
       );
