@@ -168,7 +168,7 @@ export class RequestMonitor implements RequestWatcher {
     // HTTP/2 takes a stream that was reset for finished, ended or not.
     const isWhole = res.writableFinished && res.writableEnded;
     const aborted = !isWhole && (res.headersSent || !isUpgraded(tracked.req));
-    this.#count(tracked, { statusCode: res.headersSent ? res.statusCode : undefined, aborted });
+    this.#count(tracked, res.headersSent ? res.statusCode : undefined, aborted);
   }
 
   /** Called on every beat of the event loop's monitor: settles the requests that ended some beats ago. */
@@ -251,14 +251,11 @@ export class RequestMonitor implements RequestWatcher {
       const { req } = tracked;
       // A request that somebody has made by hand has no socket, whatever its type says.
       const socket: { destroyed: boolean } | undefined = req?.socket;
-      if (socket?.destroyed) this.#count(tracked, { statusCode: undefined, aborted: !isUpgraded(req) });
+      if (socket?.destroyed) this.#count(tracked, undefined, !isUpgraded(req));
     }
   }
 
-  #count(
-    tracked: TrackedRequest,
-    { statusCode, aborted }: { statusCode: number | undefined; aborted: boolean },
-  ): void {
+  #count(tracked: TrackedRequest, statusCode: number | undefined, aborted: boolean): void {
     if (!this.#inFlight.delete(tracked)) return;
     const { timing } = tracked;
     const endedAtMs = performance.now();
