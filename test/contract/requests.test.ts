@@ -429,6 +429,11 @@ it('takes a second registration with Fastify for what it is, and a path of the a
   await send('/users/7');
   expect(await counted()).toEqual(['GET /users/:id 2xx 1']);
 
+  const stricter = Fastify();
+  stricter.register(profilerPlugin, { profiler });
+  stricter.register(profilerPlugin, { profiler, access: { token: 'a-token-of-some-length' } });
+  await expect(stricter.ready()).rejects.toMatchObject({ code: 'LOOPPROF_INVALID_CONFIG' });
+
   const taken = Fastify();
   taken.get('/debug/pprof', () => 'mine');
   taken.register(profilerPlugin, { profiler });

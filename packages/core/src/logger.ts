@@ -11,6 +11,9 @@ const ignore = (): void => {};
 /** silentLogger is what loopprof uses when it is given no logger. */
 export const silentLogger: Logger = { debug: ignore, info: ignore, warn: ignore, error: ignore };
 
+/** Messages may have text of requests in them. */
+const MAX_TOLD = 100;
+
 const told = new Set<string>();
 
 /**
@@ -20,7 +23,7 @@ const told = new Set<string>();
 export const warningLogger: Logger = {
   ...silentLogger,
   error: (_details, message) => {
-    if (told.has(message)) return;
+    if (told.has(message) || told.size >= MAX_TOLD) return;
     told.add(message);
     process.emitWarning(message.replace(/^loopprof: /, ''), 'LoopprofWarning');
   },

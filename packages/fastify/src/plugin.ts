@@ -1,4 +1,5 @@
-import { answerPprof, checkMountPath, createMount, setRequestRoute } from '@loopprof/core';
+import { isDeepStrictEqual } from 'node:util';
+import { answerPprof, checkMountPath, createMount, LoopprofError, setRequestRoute } from '@loopprof/core';
 import type { MountOptions, PprofHandler } from '@loopprof/core';
 import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
@@ -40,7 +41,7 @@ const register: FastifyPluginAsync<ProfilerPluginOptions> = async (fastify, opti
     }
     done();
   });
-  if (!routes || isServed(fastify, prefix)) return;
+  if (!routes || isServed(fastify, { prefix, access: options.access })) return;
   await fastify.register(
     // Asynchronous, so that a path that the app has taken itself is an error of `register()` and not an uncaught one.
     // eslint-disable-next-line @typescript-eslint/require-await
@@ -49,24 +50,33 @@ const register: FastifyPluginAsync<ProfilerPluginOptions> = async (fastify, opti
   );
 };
 
-/** The app's own logger, unless it has none: all levels of Fastify's stand-in for one are the same function, which does nothing. */
+/** The app's own logger, unless it has none: Fastify's stand-in for one has no level. */
 function loggerOf({ log }: FastifyInstance): Pick<MountOptions, 'logger'> {
-  return (log.error as unknown) === log.debug ? {} : { logger: log };
+  return (log as { level?: string }).level === undefined ? {} : { logger: log };
 }
 
-/** Paths of our routes by the server that they are on: a plugin of the app's may register us, too, without knowing of the app. */
-const servedBy = new WeakMap<object, Set<string>>();
+/**
+ * Who may read at each of our paths, by the server that they are on: a plugin of the app's may register us, too, without knowing of
+ * the app.
+ */
+const servedBy = new WeakMap<object, Map<string, MountOptions['access']>>();
 
-function isServed({ server, prefix: outer, log }: FastifyInstance, prefix: string): boolean {
+function isServed(
+  { server, prefix: outer }: FastifyInstance,
+  { prefix, access }: { prefix: string; access: MountOptions['access'] },
+): boolean {
   let served = servedBy.get(server);
-  if (!served) servedBy.set(server, (served = new Set()));
+  if (!served) servedBy.set(server, (served = new Map<string, MountOptions['access']>()));
   const path = outer + prefix;
-  if (served.has(path)) {
-    log.debug(`loopprof: ${path} is registered already; its first options stay`);
-    return true;
+  if (!served.has(path)) {
+    served.set(path, access);
+    return false;
   }
-  served.add(path);
-  return false;
+  if (access === undefined || isDeepStrictEqual(access, served.get(path))) return true;
+  throw new LoopprofError(
+    'LOOPPROF_INVALID_CONFIG',
+    `The profiles are registered at ${path} already, with another \`access\`: give it there, or register with another prefix, or with routes: false.`,
+  );
 }
 
 /** In a child of its own, so that its parsers and schemas are not the app's and the app's are not its. */

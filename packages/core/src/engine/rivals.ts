@@ -19,14 +19,17 @@ export interface RivalOptions {
 /** Watches all copies that are loaded or will be; gives a function that ends the watch. */
 export function watchForRivals(own: RivalClass, options: RivalOptions): () => void {
   const unwatch = new Map<RivalClass, () => void>();
-  const watch = (copy: RivalClass): void => {
-    if (!unwatch.has(copy)) unwatch.set(copy, watchCopy(copy, options));
+  // It is other people's modules that are looked into, while they load them: what those do then is not theirs to hear of.
+  const watch = (exported: unknown): void => {
+    try {
+      const copy = copyIn(exported);
+      if (copy && !unwatch.has(copy)) unwatch.set(copy, watchCopy(copy, options));
+    } catch {
+      // Frozen, or with a getter that throws.
+    }
   };
-  for (const copy of [own, ...loadedCopies()]) watch(copy);
-  const unwatchLoading = watchLoading((exported) => {
-    const copy = copyIn(exported);
-    if (copy) watch(copy);
-  });
+  for (const exported of [{ TimeProfiler: own }, ...loadedAddons()]) watch(exported);
+  const unwatchLoading = watchLoading(watch);
   return () => {
     unwatchLoading();
     for (const end of unwatch.values()) end();
@@ -45,9 +48,9 @@ function watchCopy({ prototype }: RivalClass, { ours, onRival }: RivalOptions): 
   };
 }
 
-function loadedCopies(): RivalClass[] {
+function loadedAddons(): unknown[] {
   const loaded = Object.entries(mainRealmRequire(__filename).cache);
-  return loaded.flatMap(([file, module]) => (file.endsWith('.node') ? (copyIn(module?.exports) ?? []) : []));
+  return loaded.flatMap(([file, module]) => (file.endsWith('.node') ? [module?.exports as unknown] : []));
 }
 
 /** Tells of every addon that is loaded, when that is done. */

@@ -16,7 +16,7 @@ interface Failures {
   blockedUntilMs: number;
 }
 
-/** BackOff slows down whoever guesses: after ten failures an address waits 1 s, then twice as long each time, up to a minute. */
+/** BackOff makes wrong guesses wait: after ten failures an address waits 1 s, then twice as long each time, up to a minute. */
 export class BackOff {
   readonly #failures = new Map<string, Failures>();
 

@@ -106,7 +106,10 @@ export class Monitor {
       ...(threadTimes ? { threadTimes } : {}),
       longSilenceMs: stallThresholdMs,
       onBlocked: (turn) => this.#guarded(() => this.#onBlocked(turn)),
-      onBeat: () => this.#guarded(() => this.#onBeat()),
+      onBeat: () => {
+        this.#guarded(() => options.onBeat?.());
+        this.#guarded(() => this.#settleOnBeat());
+      },
     });
     this.requests = new RequestMonitor({
       maxSeries,
@@ -130,9 +133,8 @@ export class Monitor {
     this.#noteTurn(turn);
   }
 
-  #onBeat(): void {
+  #settleOnBeat(): void {
     this.requests.settle();
-    this.#options.onBeat?.();
     // Without labels there are no looks to wait for.
     if (this.#options.labels.always) return;
     this.#running.settle(Infinity);

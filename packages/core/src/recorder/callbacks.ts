@@ -55,14 +55,18 @@ function idOf(look: StallLook): number | undefined {
 /** Node's own function that runs promise jobs and ticks: they may be those of the callback before. */
 const RUNS_JOBS = 'processTicksAndRejections';
 
-/** Without ids, the app's function that Node has called: another one is another callback. */
+/**
+ * Without ids, the app's function that Node has called: another one is another callback. What has nobody of Node's below it V8 has
+ * called by itself, which it does with promise jobs.
+ */
 function entryOf({ chunk: { frames, parents }, node }: StallLook): Frame | undefined {
   let entry: Frame | undefined;
-  let isJob = false;
+  let isJob = true;
   for (let at = node; at !== 0; at = parents[at] as number) {
     const frame = frames[at] as Frame;
-    if (frame.url !== '' && !frame.url.startsWith('node:')) entry = frame;
-    isJob = frame.functionName === RUNS_JOBS;
+    const isNodes = frame.url.startsWith('node:');
+    if (frame.url !== '' && !isNodes) entry = frame;
+    isJob = !isNodes || frame.functionName === RUNS_JOBS;
   }
   return isJob ? undefined : entry;
 }

@@ -72,7 +72,8 @@ export class Pulse {
 
   /** Whether that was in the last `durationMs`. */
   pausedWithin(durationMs: number): boolean {
-    return this.#fields[EVER_PAUSED] === 1 && this.#since(PAUSED_AT) <= durationMs;
+    const sinceMs = this.#since(PAUSED_AT);
+    return this.#fields[EVER_PAUSED] === 1 && sinceMs >= 0 && sinceMs <= durationMs;
   }
 
   /** A sidecar is about to be started. */
@@ -142,7 +143,7 @@ export class Pulse {
   /** For how long the sidecar did not run either, in the last `durationMs`: nobody gave the process a CPU then. */
   sidecarStoppedMs(durationMs: number): number {
     const lateAgoMs = this.#since(SIDECAR_LATE_AT);
-    const stopped = lateAgoMs <= durationMs ? (this.#fields[SIDECAR_LATE_BY] as number) : 0;
+    const stopped = lateAgoMs >= 0 && lateAgoMs <= durationMs ? (this.#fields[SIDECAR_LATE_BY] as number) : 0;
     return Math.min(durationMs, Math.max(stopped, this.sinceTickMs - TICK_MS));
   }
 

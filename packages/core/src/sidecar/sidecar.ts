@@ -404,7 +404,8 @@ export class Sidecar {
       capture: ({ contextId, name, request }, signal) =>
         contextOf(contextId).capture(name, { ...request, signal }),
       snapshot: ({ contextId }) => contextOf(contextId).takeSnapshot(),
-      sourceMaps: ({ files }) => registeredMaps(files, createPacer()),
+      // Nobody waits any more for what was asked of a blocked event loop.
+      sourceMaps: ({ files }, signal) => registeredMaps(signal.aborted ? [] : files, createPacer()),
       authorize: ({ contextId, request }) => contextOf(contextId).authorize(request),
       log: (entry) => this.#contexts.get(entry.contextId)?.context.log(entry),
       tookSnapshot: (sent) => this.#contexts.get(sent.contextId)?.context.onSnapshot(sent),

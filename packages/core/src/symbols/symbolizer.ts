@@ -65,6 +65,7 @@ export class Symbolizer {
   readonly #unmapped = new Set<string>();
   /** Scripts whose maps are too large, and how large they are. */
   readonly #leftOut = new Map<string, number>();
+  #lastLarge: Promise<void> = Promise.resolve();
   readonly #trimTo: () => string | undefined;
   readonly #maxMapBytes: number;
   readonly #registered: NonNullable<SymbolizerOptions['registered']>;
@@ -103,13 +104,18 @@ export class Symbolizer {
       const maps = await within(patienceMs, this.#findMaps(files, breathe));
       if (!maps) patienceMs = 1;
       for (const [index, [file, frames]] of batch.entries()) {
-        const originals = await originalsOf([...frames], maps?.[index], breathe);
-        let at = 0;
-        for (const frame of frames) {
-          const shown = shownFrame(frame, file, originals?.[at++]);
-          (originals ? this.#shown : forNow).set(frame, { ...shown, file: this.trimmed(shown.file) });
-          await breathe();
-        }
+        const map = maps?.[index];
+        const show = async (): Promise<void> => {
+          // Who was at it before may have shown them.
+          const left = [...frames].filter((frame) => !this.#shown.has(frame));
+          const originals = left.length === 0 ? [] : await originalsOf(left, map, breathe);
+          for (const [at, frame] of left.entries()) {
+            const shown = shownFrame(frame, file, originals?.[at]);
+            (originals ? this.#shown : forNow).set(frame, { ...shown, file: this.trimmed(shown.file) });
+            await breathe();
+          }
+        };
+        await (isLarge(map) ? this.#alone(show) : show());
       }
     }
     const shown: PprofFrame[][] = [];
@@ -120,14 +126,24 @@ export class Symbolizer {
     return { stacks: shown, notes: this.#notesOn(stacks) };
   }
 
+  /** However many ask at the same time: one large map after the other is in memory. */
+  async #alone(work: () => Promise<void>): Promise<void> {
+    const before = this.#lastLarge;
+    const done = before.then(work);
+    this.#lastLarge = done.catch(() => {});
+    await done;
+  }
+
   /** A map is read when a script has new frames and then let go: those of a large program take many megabytes. */
   async #findMaps(files: readonly string[], breathe: () => Promise<void>): Promise<Known[]> {
     const onDisk = await Promise.all(files.map((file) => this.#findOnDisk(file)));
-    const others = files.filter((_file, index) => onDisk[index] === undefined);
+    let others = files.filter((_file, index) => onDisk[index] === undefined);
     const registered = new Map<string, RegisteredMap | undefined>();
-    if (others.length > 0) {
+    while (others.length > 0) {
       const answer = (await this.#registered(others, breathe)) ?? [];
+      if (answer.length === 0) break;
       for (const [index, map] of answer.entries()) registered.set(others[index] as string, map);
+      others = others.slice(answer.length);
     }
     return files.map((file, index) => {
       const known = onDisk[index];
@@ -141,7 +157,7 @@ export class Symbolizer {
     const found = await findSourceMap(file);
     if (!found) return undefined;
     const map = this.#accept(file, found);
-    return map === 'none' || map.sizeBytes > LARGE_MAP_BYTES ? map : readNow(map);
+    return map === 'none' || isLarge(map) ? map : readNow(map);
   }
 
   #accept(file: string, map: FoundMap): FoundMap | 'none' {
@@ -176,6 +192,10 @@ export class Symbolizer {
     const more = files.length > named.length ? ` and ${files.length - named.length} more` : '';
     return [`source maps that are too large are left out: of ${named.join(', ')}${more}`];
   }
+}
+
+function isLarge(map: Known): boolean {
+  return map !== undefined && map !== 'none' && map.sizeBytes > LARGE_MAP_BYTES;
 }
 
 /** Read beforehand, with those of other scripts. */

@@ -7,6 +7,7 @@ const frame = (functionName: string, url: string): Frame => ({ ...pseudoFrame(fu
 const FRAMES: Record<string, readonly Frame[]> = {
   first: [frame('processTimers', 'node:internal/timers'), frame('first', '/app.js')],
   second: [frame('processTimers', 'node:internal/timers'), frame('second', '/app.js')],
+  resumed: [frame('later', '/app.js')],
   job: [frame('processTicksAndRejections', 'node:internal/process'), frame('later', '/app.js')],
   collector: [pseudoFrame('(garbage collector)')],
 };
@@ -69,9 +70,10 @@ it('without ids, by the function of the app that Node has called', () => {
       ['collector', 0],
       ['first', 0],
       ['job', 0],
+      ['resumed', 0],
       ['second', 0],
     ]),
-  ).toEqual([40, 50]);
+  ).toEqual([50, 60]);
 });
 
 it('takes a stretch without looks for one', () => {
