@@ -195,7 +195,7 @@ describe('what is allocated since the start', () => {
       await ask('/litter?mb=150');
       const before = await fetchProfile(`${base}/heap`);
       expect(bytesOf(before, 'keepRecords', 'inuse_space/bytes') / MB).toBeGreaterThan(15);
-      let note = '';
+      let note: string;
       while ((note = await notesOf('heap')) === '') await sleep(200);
       expect(note).toMatch(/`allocTotals: false`.*: allocations from before \S+ are not counted as live$/);
       await ask('/litter?mb=10');
