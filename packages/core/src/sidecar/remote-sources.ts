@@ -19,6 +19,7 @@ const STALLS_DEADLINE_MS = 300;
 
 /** Source maps that are registered there can wait until the event loop turns, and whoever wants a stack cannot. */
 const MAPS_DEADLINE_MS = 1000;
+const MAPS_DEADLINE_WHILE_LATE_MS = 200;
 
 export class RemoteSources implements ProfileSources {
   readonly main: MainThread;
@@ -126,9 +127,9 @@ export class RemoteSources implements ProfileSources {
     files: readonly string[],
   ): Promise<readonly (RegisteredMap | undefined)[] | undefined> {
     try {
-      if (this.main.late) return undefined;
+      const timeoutMs = this.main.late ? MAPS_DEADLINE_WHILE_LATE_MS : MAPS_DEADLINE_MS;
       const isAtIt = (): boolean => !this.main.late;
-      const answer = line.ask('sourceMaps', { files }, { timeoutMs: MAPS_DEADLINE_MS, isAtIt });
+      const answer = line.ask('sourceMaps', { files }, { timeoutMs, isAtIt });
       return (await answer) as readonly (RegisteredMap | undefined)[];
     } catch {
       return undefined;
