@@ -14,8 +14,11 @@ const EXAMPLES = resolve(__dirname, '../examples');
 const CPU = 1;
 
 const profileIn = (path: string): ReadProfile => readProfile(readFileSync(path));
-const shareOf = (profile: ReadProfile, functionName: string): number =>
-  cumulativeOf(profile, functionName, CPU) / totalOf(profile, CPU);
+/** Of what the program's own code has used: how much V8's other threads take besides is a matter of the machine. */
+function shareOf(profile: ReadProfile, functionName: string): number {
+  const own = { ...profile, samples: profile.samples.filter(({ stack }) => !stack[0]?.name.startsWith('(')) };
+  return cumulativeOf(own, functionName, CPU) / totalOf(own, CPU);
+}
 
 /** The snapshot taken for that reason, as soon as it is there. */
 async function snapshotIn(profileDir: string, reason: string): Promise<string> {
