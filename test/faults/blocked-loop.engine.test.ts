@@ -229,17 +229,20 @@ describe('while native code blocks the event loop', () => {
         ['stack', 'heap', 'profile?seconds=1'].map((path) => ask(pprof + path)),
       );
       expect([index?.status, stalls?.status, runtime?.status]).toEqual([200, 200, 200]);
-      expect(textOf(index as Answer)).toMatch(/blocked: native/);
-      const expected = { kind: 'native', method: 'GET', route: `/${way}/:ms` };
-      expect(jsonOf<{ blocked: Blocked }>(stalls as Answer).blocked).toMatchObject(expected);
-      expect(jsonOf<{ blocked: Blocked }>(runtime as Answer).blocked).toMatchObject(expected);
       const { durationMs } = await done;
       const [stall] = await stallsOf(pprof, `/${way}/:ms`);
+      // How long a machine takes is not known: what is answered after the block is answered as always.
       const endedAtMs = Date.parse(stall.startedAt) + stall.durationMs;
+      const meanwhile = (answer: Answer): boolean => answer.answeredAtMs < endedAtMs - 20;
+      const expected = { kind: 'native', method: 'GET', route: `/${way}/:ms` };
+      if (meanwhile(index as Answer)) expect(textOf(index as Answer)).toMatch(/blocked: native/);
+      for (const answer of [stalls, runtime] as Answer[])
+        if (meanwhile(answer)) expect(jsonOf<{ blocked: Blocked }>(answer).blocked).toMatchObject(expected);
       for (const answer of [stack, heap, cpu] as Answer[]) {
-        // How long a machine takes is not known: what is answered after the block is answered as always. And a parse of that size
-        // stops for the collector, which lets somebody in.
-        if (answer.status === 200 && (way === 'json' || answer.answeredAtMs > endedAtMs - 20)) continue;
+        // When native code returns, who has knocked is let in before the route goes on. And a parse of that size stops for the
+        // collector, which lets somebody in as well.
+        const isLetIn = way === 'json' || answer.answeredAtMs > endedAtMs - 500;
+        if (!meanwhile(answer) || (answer.status === 200 && isLetIn)) continue;
         expect([answer.status, answer.headers.get('retry-after')]).toEqual([503, '1']);
         expect(textOf(answer)).toContain('blocked in native code');
       }
