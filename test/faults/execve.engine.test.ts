@@ -13,7 +13,7 @@ const FAILS_SOFTLY = Number(process.versions.node.split('.')[0]) >= 26;
   it.concurrent.each(ENGINES)(
     'comes through twenty times with a profiler on the engine %s',
     async (engine) => {
-      const args = [JSON.stringify({ config: { ...config, engine }, left: 20 })];
+      const args = [JSON.stringify({ config: { ...config, engine }, left: 10 })];
       const exit = await runToEnd('execve.cjs', { args, nodeArgs: ['--no-warnings'] });
       expect(exit).toEqual({ code: 5, signal: null, stdout: 'the last\n', stderr: '' });
     },
