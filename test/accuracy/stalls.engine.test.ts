@@ -183,7 +183,8 @@ describe(`${COUNT} stalls of 60 to 600 ms and ${LONG_ONES} of up to 3 s`, () => 
       }))
       .sort((a, b) => a.offMs - b.offMs);
     const tooFar = off.filter(({ offMs, heldMs }) => offMs < -5 || offMs > 5 + heldMs);
-    if (tooFar.length > 0.1 * off.length) expect(tooFar).toEqual([]);
+    // Of thirty, four are as likely by chance as sixteen of the whole number.
+    if (tooFar.length > Math.max(4, 0.1 * off.length)) expect(tooFar).toEqual([]);
     expect(Math.abs(off[off.length >> 1]?.offMs ?? Infinity)).toBeLessThan(2.5);
 
     // The samples are in the right function.
