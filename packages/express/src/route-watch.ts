@@ -31,6 +31,8 @@ export function watchRoutes(req: Request): void {
       return this[ROUTE];
     },
     set(this: Request & Watched, route: { path?: unknown } | undefined) {
+      // Express says it twice: the router, and then the route itself.
+      if (route === this[ROUTE]) return;
       this[ROUTE] = route;
       if (route) setRequestRoute(this, safeTemplate(this, route));
     },

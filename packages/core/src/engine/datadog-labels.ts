@@ -1,5 +1,6 @@
 /** The two ways in which `@datadog/pprof` lets samples carry labels. */
 import { AsyncLocalStorage, createHook, type AsyncHook } from 'node:async_hooks';
+import { ContextFrames } from './context-frames.js';
 import type { LabelSet, LabelTrack } from './engine.js';
 
 /** The parts of the native profiler that labels need. */
@@ -21,15 +22,17 @@ export class ContextFrameLabels implements LabelTrack {
   readonly always = true;
   readonly #store: AsyncLocalStorage<ContextHolder>;
   readonly #profiler: LabellingProfiler;
+  readonly #frames: ContextFrames<ContextHolder>;
   readonly #holders = new WeakMap<LabelSet, ContextHolder>();
 
   constructor(profiler: LabellingProfiler, store: AsyncLocalStorage<ContextHolder>) {
     this.#profiler = profiler;
     this.#store = store;
+    this.#frames = new ContextFrames(store);
   }
 
   enter(labels: LabelSet): void {
-    this.#store.enterWith(this.#holder(labels));
+    this.#frames.enter(this.#holder(labels));
   }
 
   run<T>(labels: LabelSet, callback: () => T): T {

@@ -1,0 +1,100 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { setImmediate, setTimeout } from 'node:timers/promises';
+import { ContextFrames } from '../../src/engine/context-frames.js';
+
+/** Counts how often a context is copied. */
+class CountingStore extends AsyncLocalStorage<object> {
+  copies = 0;
+
+  override enterWith(value: object): void {
+    this.copies += 1;
+    super.enterWith(value);
+  }
+}
+
+const SHOWS_FRAMES = Number(process.versions.node.split('.')[0]) >= 24;
+const A = { name: 'a' };
+const B = { name: 'b' };
+
+/** What a server does: each time in the same context, which is another one outside. */
+async function inTurns(times: number, work: (index: number) => unknown): Promise<void> {
+  for (let index = 0; index < times; index++) {
+    await new Promise<void>((resolve, reject) => {
+      globalThis.setImmediate(() => {
+        Promise.resolve(work(index)).then(() => resolve(), reject);
+      });
+    });
+  }
+}
+
+describe('ContextFrames', () => {
+  it('enters values that stay across awaits and timers, each request its own', async () => {
+    const store = new AsyncLocalStorage<object>();
+    const frames = new ContextFrames(store);
+    const seen: unknown[] = [];
+    const request = async (index: number): Promise<void> => {
+      frames.enter(A);
+      expect(store.getStore()).toBe(A);
+      await setImmediate();
+      expect(store.getStore()).toBe(A);
+      const own = { index };
+      frames.enter(index % 2 ? B : own);
+      await setTimeout(1);
+      seen.push(store.getStore());
+      expect(store.getStore()).toEqual(index % 2 ? B : { index });
+    };
+    for (let round = 0; round < 5; round++)
+      await Promise.all(Array.from({ length: 20 }, (_, index) => request(index)));
+    expect(seen).toHaveLength(100);
+  });
+
+  it('leaves the stores of others as they are, also those that come, change and go', async () => {
+    const store = new AsyncLocalStorage<object>();
+    const frames = new ContextFrames(store);
+    const users = new AsyncLocalStorage<string>();
+    const request = async (): Promise<void> => {
+      frames.enter(A);
+      await setImmediate();
+      frames.enter(B);
+      expect(store.getStore()).toBe(B);
+    };
+    await inTurns(40, request);
+    for (const user of ['ada', 'grace'])
+      await users.run(user, () =>
+        inTurns(40, async (index) => {
+          await request();
+          expect(users.getStore()).toBe(user);
+          users.enterWith(`${user} ${index}`);
+          frames.enter(A);
+          expect(users.getStore()).toBe(`${user} ${index}`);
+          expect(store.getStore()).toBe(A);
+        }),
+      );
+    await users.run('ada', () =>
+      inTurns(40, async (index) => {
+        // As a server's own context would lose a store while requests come out of it.
+        if (index === 30) users.disable();
+        await request();
+        expect(users.getStore()).toBe(index < 30 ? 'ada' : undefined);
+      }),
+    );
+  });
+
+  it('makes no copy for a value that was entered from the same context before', async () => {
+    const store = new CountingStore();
+    const frames = new ContextFrames(store);
+    const request = async (): Promise<void> => {
+      frames.enter(A);
+      await setImmediate();
+      frames.enter(B);
+      await setImmediate();
+    };
+    await new AsyncLocalStorage<number>().run(1, () => inTurns(30, request));
+    const before = store.copies;
+    await inTurns(30, request);
+    const between = store.copies;
+    await inTurns(30, request);
+    expect(before).toBeGreaterThan(0);
+    expect(store.copies - between).toBe(SHOWS_FRAMES ? 0 : 60);
+  });
+});
