@@ -58,6 +58,7 @@ it('each says in the log what fired with which values, and writes files', () => 
 });
 
 it.each([
+  ['latency', 'latency', '300 s: its cooldownMs is not over'],
   ['errors', 'errors', '300 s: its cooldownMs is not over'],
   ['signal', 'signal', '60 s: its cooldownMs is not over'],
 ])('%s a second time is held back, and the log says why', (name, on, why) => {

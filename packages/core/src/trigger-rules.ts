@@ -48,8 +48,8 @@ export interface HeapTrigger extends TriggerLimits {
 }
 
 /**
- * The V8 heap against its own moving average. Compared are the lowest readings of a twentieth of `overMs`, which are what garbage
- * collections have left; nothing fires before the first `overMs` are over.
+ * The V8 heap against its own moving average. Compared is what garbage collections have left, in the old generation; growth is what
+ * two of them find, a twentieth of `overMs` or a second apart. Nothing fires before the first `overMs` are over.
  */
 export interface HeapGrowthTrigger extends TriggerLimits {
   on: 'heapGrowth';

@@ -98,6 +98,7 @@ export class TriggerWatch {
       loop: { activeMs: active, idleMs: idle },
       rssBytes: process.memoryUsage.rss(),
       heapUsedBytes: oldGenerationBytes(),
+      collected: this.#options.monitor.gc.collected,
     };
   }
 

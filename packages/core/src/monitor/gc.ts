@@ -1,4 +1,5 @@
 import { constants, PerformanceObserver, type PerformanceEntry } from 'node:perf_hooks';
+import { oldGenerationBytes } from './heap-limit.js';
 import { Intervals } from './intervals.js';
 
 /** OpenTelemetry's `v8js.gc.type`. */
@@ -39,6 +40,13 @@ export interface GcReport {
   readonly kinds: readonly GcKindReport[];
 }
 
+/** What is known of the collections of the old generation. */
+export interface Collected {
+  readonly times: number;
+  /** What was in use when the event loop turned after the last one. */
+  readonly leftBytes: number;
+}
+
 type GcEntry = PerformanceEntry & { readonly detail: { readonly kind: number } };
 
 class KindCounts {
@@ -59,6 +67,7 @@ export class GcMonitor {
   readonly #listener: GcListener;
   #observer: PerformanceObserver | undefined;
   #startedAtMs = 0;
+  #collected: Collected = { times: 0, leftBytes: 0 };
 
   constructor(listener: GcListener) {
     this.#listener = listener;
@@ -70,6 +79,8 @@ export class GcMonitor {
       for (const entry of list.getEntries() as GcEntry[]) {
         this.#record(gcKindOf(entry.detail.kind), entry.startTime, entry.duration);
       }
+      const times = this.#kinds.get('major')?.count ?? 0;
+      if (times > this.#collected.times) this.#collected = { times, leftBytes: oldGenerationBytes() };
     });
     this.#observer.observe({ entryTypes: ['gc'] });
   }
@@ -85,6 +96,10 @@ export class GcMonitor {
 
   get sumMs(): number {
     return [...this.#kinds.values()].reduce((sum, { sumMs }) => sum + sumMs, 0);
+  }
+
+  get collected(): Collected {
+    return this.#collected;
   }
 
   report(): GcReport {

@@ -199,6 +199,7 @@ function vitalsFromOutside(
     loop: { activeMs: activeMs + busyMs, idleMs: idleMs + sinceMs - busyMs },
     rssBytes: process.memoryUsage.rss(),
     heapUsedBytes: readings.heapUsedBytes,
+    collected: readings.collected,
   };
 }
 

@@ -86,36 +86,87 @@ function utilizationBetween(
   return totalMs > 0 ? Math.min(1, activeMs / totalMs) : 0;
 }
 
+/** A collection that nobody has told of, while the event loop is blocked, shows in that less is used than by this share. */
+const COLLECTED_SHARE = 0.9;
+
+/** In a twentieth of `overMs` the lowest counts. */
 const FLOORS = 20;
 
+/** What was left at some time. */
+interface Floor {
+  readonly bytes: number;
+  readonly atMs: number;
+}
+
 /**
- * Compares floors, the lowest readings of a twentieth of `overMs`, because the heap swings between two collections; with the
- * exponential moving average (https://en.wikipedia.org/wiki/Exponential_smoothing) of the floors before, over as many as `overMs` has.
+ * Compares what collections have left, because garbage may make up most of the heap before the next one, with its exponential moving
+ * average (https://en.wikipedia.org/wiki/Exponential_smoothing). What no second one has confirmed may be a peak that the first came upon.
  */
 function heapGrowth({
   timesAverageAbove,
   overMs = 600_000,
   minBytes = 32 * 1024 * 1024,
 }: HeapGrowthTrigger): Condition {
-  const weight = 2 / (FLOORS + 1);
+  const stretchMs = overMs / FLOORS;
+  const average = new MovingAverage(overMs / 2);
+  let firstMs: number | undefined;
+  let beganMs = 0;
+  let usedBefore = 0;
+  let seen = 0;
   let floorBytes = Infinity;
-  let beganMs: number | undefined;
-  let averageBytes: number | undefined;
-  let floors = 0;
-  return ({ heapUsedBytes }, nowMs) => {
-    beganMs ??= nowMs;
-    floorBytes = Math.min(floorBytes, heapUsedBytes);
-    if (nowMs - beganMs < overMs / FLOORS) return undefined;
-    const floor = floorBytes;
-    const average = averageBytes ?? floor;
-    averageBytes = average + weight * (floor - average);
-    floorBytes = Infinity;
+  let before: Floor | undefined;
+  return ({ heapUsedBytes, collected }, nowMs) => {
+    firstMs ??= beganMs = nowMs;
+    if (collected.times > seen) {
+      seen = collected.times;
+      floorBytes = Math.min(floorBytes, collected.leftBytes);
+    } else if (heapUsedBytes < usedBefore * COLLECTED_SHARE) {
+      // When it is told of, it is not another one.
+      seen += 1;
+      floorBytes = Math.min(floorBytes, heapUsedBytes);
+    }
+    usedBefore = heapUsedBytes;
+    if (nowMs - beganMs < stretchMs) return undefined;
     beganMs = nowMs;
-    floors += 1;
-    if (floors <= FLOORS || floor <= average * timesAverageAbove || floor - average < minBytes)
-      return undefined;
-    return { heapUsedBytes: floor, averageBytes: Math.round(average), timesAverageAbove };
+    if (floorBytes === Infinity) return undefined;
+    const floor = { bytes: floorBytes, atMs: nowMs };
+    const confirmed = before && before.bytes < floor.bytes ? before : floor;
+    before = floor;
+    floorBytes = Infinity;
+    const averageBytes = average.add(confirmed, stretchMs);
+    const isGrowth =
+      confirmed.bytes > averageBytes * timesAverageAbove && confirmed.bytes - averageBytes >= minBytes;
+    if (!isGrowth || nowMs - firstMs <= overMs) return undefined;
+    return { heapUsedBytes: confirmed.bytes, averageBytes: Math.round(averageBytes), timesAverageAbove };
   };
+}
+
+/** Of a value that is known now and then, and goes straight from one time to the next. */
+class MovingAverage {
+  readonly #timeConstantMs: number;
+  #last: (Floor & { readonly averageBytes: number }) | undefined;
+
+  constructor(timeConstantMs: number) {
+    this.#timeConstantMs = timeConstantMs;
+  }
+
+  /** Gives the average as it was so long before. */
+  add(floor: Floor, beforeMs: number): number {
+    const last = this.#last;
+    if (!last || floor.atMs > last.atMs)
+      this.#last = { ...floor, averageBytes: last ? this.#between(last, floor, floor.atMs) : floor.bytes };
+    return last ? this.#between(last, floor, Math.max(last.atMs, floor.atMs - beforeMs)) : floor.bytes;
+  }
+
+  #between(from: Floor & { readonly averageBytes: number }, to: Floor, atMs: number): number {
+    const bytesPerMs = (to.bytes - from.bytes) / Math.max(1, to.atMs - from.atMs);
+    const elapsedMs = atMs - from.atMs;
+    // What the average comes to lag behind by.
+    const lag = bytesPerMs * this.#timeConstantMs;
+    const decay = Math.exp(-elapsedMs / this.#timeConstantMs);
+    const bytes = from.bytes + bytesPerMs * elapsedMs;
+    return bytes - lag + (from.averageBytes - from.bytes + lag) * decay;
+  }
 }
 
 function latency(rule: LatencyTrigger): Condition {

@@ -27,6 +27,14 @@ export interface RequestsReading {
   readonly routes: readonly RouteReading[];
 }
 
+/** Collections of the old generation. */
+export interface CollectedReading {
+  /** How many there have been. The event loop tells of them, so that one in a block is known when that is over. */
+  readonly times: number;
+  /** What was in use after the last one. */
+  readonly leftBytes: number;
+}
+
 /** What the process says of itself at any moment. */
 export interface Vitals {
   /** The event loop's time, since it began: in callbacks, and waiting for something to do. */
@@ -34,6 +42,7 @@ export interface Vitals {
   readonly rssBytes: number;
   /** The old generation of V8's heap, which is what runs full. */
   readonly heapUsedBytes: number;
+  readonly collected: CollectedReading;
 }
 
 export interface Readings extends Vitals {

@@ -13,13 +13,19 @@ function well(n: number, different: Partial<Readings> = {}): Readings {
     rssBytes: 0.4 * GB,
     memoryLimitBytes: GB,
     // It swings with the garbage and stays where it is.
-    heapUsedBytes: 100e6 + (n % 10) * 12e6,
+    ...sawTooth(n, 100e6),
     heapLimitBytes: 0.5 * GB,
     requests: [{ overMs: 30_000, routes: [route({ p99Ms: 80, errors: 2 })] }],
     signals: [],
     ...different,
   };
 }
+
+/** Garbage is collected every ten seconds. */
+const sawTooth = (n: number, leftBytes: number) => ({
+  heapUsedBytes: leftBytes + (n % 10) * 12e6,
+  collected: { times: 1 + Math.floor(n / 10), leftBytes },
+});
 
 const route = (different: Partial<RouteReading>): RouteReading => ({
   method: 'GET',
@@ -61,7 +67,7 @@ const CASES: Record<
   ],
   heapGrowth: [
     { on: 'heapGrowth', timesAverageAbove: 1.5, overMs: 200_000 },
-    (n) => well(n, { heapUsedBytes: 250e6 + (n % 10) * 12e6 }),
+    (n) => well(n, sawTooth(n, 250e6)),
     { heapUsedBytes: 250e6, averageBytes: expect.closeTo(100e6, -7) as number, timesAverageAbove: 1.5 },
   ],
   latency: [
@@ -196,7 +202,7 @@ describe('heapGrowth', () => {
 
   it('says nothing about a start, however much it grows', () => {
     const triggers = new Triggers([rule]);
-    expect(firedIn(triggers, 0, 200, (n) => well(n, { heapUsedBytes: 1e6 * 1.03 ** n }))).toEqual([]);
+    expect(firedIn(triggers, 0, 200, (n) => well(n, sawTooth(n, 1e6 * 1.03 ** n)))).toEqual([]);
   });
 
   it('takes peaks between collections for what they are', () => {
@@ -207,17 +213,94 @@ describe('heapGrowth', () => {
   });
 
   it('needs growth by minBytes', () => {
-    const small = (n: number) => well(n, { heapUsedBytes: n < 1000 ? 10e6 : 40e6 });
+    const small = (n: number) => well(n, sawTooth(n, n < 1000 ? 10e6 : 40e6));
     expect(firedIn(new Triggers([rule]), 0, 1100, small)).toEqual([]);
     expect(firedIn(new Triggers([{ ...rule, minBytes: 25e6 }]), 0, 1100, small)).toHaveLength(1);
   });
 
   it('sees a leak that goes on steadily', () => {
-    const leak = (n: number) =>
-      well(n, { heapUsedBytes: 100e6 + Math.max(0, n - 1000) * 4e6 + (n % 10) * 12e6 });
+    const leak = (n: number) => well(n, sawTooth(n, 100e6 + Math.max(0, n - 1000) * 4e6));
     const [first] = firedIn(new Triggers([rule]), 0, 1200, leak);
     expect(first?.second).toBeGreaterThan(1000);
     expect(first?.second).toBeLessThan(1100);
+  });
+});
+
+describe('heapGrowth and garbage', () => {
+  const rule: WatchedRule = { on: 'heapGrowth', timesAverageAbove: 1.5 };
+
+  /** As V8 does with a cache of 100 MB whose entries are replaced all the time: the faster that is, the shorter the period. */
+  const steady = (periodSeconds: number) => (n: number) => {
+    const share = (n % periodSeconds) / periodSeconds;
+    const collected = { times: Math.floor(n / periodSeconds), leftBytes: 113e6 };
+    return well(n, { heapUsedBytes: 113e6 + share * 320e6, collected });
+  };
+
+  it.each([12, 30, 49, 98, 147, 245, 735, 3000])(
+    'garbage that is collected every %d s is no growth',
+    (periodSeconds) => {
+      expect(firedIn(new Triggers([rule]), 0, 20_000, steady(periodSeconds))).toEqual([]);
+    },
+  );
+
+  it.each([12, 49, 147, 245])('what is left of it every %d s is', (periodSeconds) => {
+    const leaking = (n: number) => {
+      const { heapUsedBytes, collected } = steady(periodSeconds)(n);
+      const leakedBytes = Math.max(0, collected.times * periodSeconds - 5000) * 1e6;
+      return well(n, {
+        heapUsedBytes: heapUsedBytes + leakedBytes,
+        collected: { ...collected, leftBytes: collected.leftBytes + leakedBytes },
+      });
+    };
+    const [first] = firedIn(new Triggers([rule]), 0, 6000, leaking);
+    expect(first?.second).toBeGreaterThan(5000);
+  });
+
+  it('what one collection comes upon, and the next takes away, is no growth', () => {
+    const job = (n: number) =>
+      well(n, { heapUsedBytes: 300e6, collected: { times: n, leftBytes: n % 40 === 0 ? 300e6 : 100e6 } });
+    const fast: WatchedRule = { ...rule, overMs: 10_000 };
+    expect(firedIn(new Triggers([fast]), 0, 5000, job)).toEqual([]);
+  });
+
+  it('a heap that was filled at the start, and not collected for long, has not grown', () => {
+    const collected = (n: number) => ({
+      times: n < 3600 ? 1 : 2 + Math.floor(n / 100),
+      leftBytes: n < 3600 ? 5e6 : 80e6,
+    });
+    const filled = (n: number) => well(n, { heapUsedBytes: 100e6, collected: collected(n) });
+    expect(firedIn(new Triggers([rule]), 0, 7200, filled)).toEqual([]);
+  });
+
+  describe('while the event loop is blocked, which tells of no collection', () => {
+    const blocked = (grownBytes: number) => (n: number) => {
+      if (n < 2000) return well(n, sawTooth(n, 100e6));
+      const heapUsedBytes = 100e6 + grownBytes * Math.min(1, (n - 2000) / 60) + (n % 20) * 12e6;
+      return well(n, { heapUsedBytes, collected: sawTooth(1999, 100e6).collected });
+    };
+
+    it('growth shows in what is used when some of it has been collected', () => {
+      const [first] = firedIn(new Triggers([rule]), 0, 2200, blocked(200e6));
+      expect(first?.second).toBeGreaterThan(2000);
+    });
+
+    it('garbage is no growth', () => {
+      expect(firedIn(new Triggers([rule]), 0, 4000, blocked(0))).toEqual([]);
+    });
+
+    it('a collection that is told of afterwards is not another one', () => {
+      const triggers = new Triggers([{ ...rule, overMs: 10_000 }]);
+      const used = [300e6, 300e6, 250e6, 250e6, 250e6, 250e6];
+      firedIn(triggers, 0, 100, (n) => well(n, sawTooth(n, 100e6)));
+      const returned = (n: number) => {
+        const times = n < 103 ? 10 : 11;
+        return well(n, {
+          heapUsedBytes: used[n - 100] as number,
+          collected: { times, leftBytes: times === 10 ? 100e6 : 250e6 },
+        });
+      };
+      expect(firedIn(triggers, 100, 106, returned)).toEqual([]);
+    });
   });
 });
 
