@@ -65,11 +65,18 @@ describe('labels of CPU samples', () => {
     expect(labelled(collected, 'route', '/garbage') / ofRoutes).toBeGreaterThan(0.8);
   });
 
-  it('are on no sample with labels: false', async () => {
-    service = await startService('labelled.cjs', { args: ['express', 'false'] });
+  it.each([
+    ['labels: false', { args: ['express', 'false'] }],
+    ['the engine inspector', { args: ['express', 'true'], env: { ENGINE: 'inspector' } }],
+  ])('are on no sample with %s, and no route is said to have used no CPU', async (_with, options) => {
+    service = await startService('labelled.cjs', options);
     const profile = await fetchProfile(`${service.url}/debug/pprof/profile?seconds=2`);
     expect(totalOf(profile, CPU)).toBeGreaterThan(0);
     expect(profile.samples.filter(({ labels }) => Object.keys(labels).length > 0)).toEqual([]);
+    const response = await fetch(`${service.url}/debug/pprof/requests`);
+    const { routes } = (await response.json()) as { routes: { route: string; cpuMs: number | null }[] };
+    expect(routes.map(({ route }) => route)).toContain('/three/:id');
+    expect(routes.filter(({ cpuMs }) => cpuMs !== null)).toEqual([]);
   });
 
   it('give every route its CPU, at once on Node 24, with labels: true elsewhere', async () => {

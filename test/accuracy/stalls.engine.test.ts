@@ -2,7 +2,7 @@
  * Stalls of known length in known functions under known routes, while other requests come and go: what is reported of them is
  * compared with what they were. LOOPPROF_STALLS=500 takes more of them.
  */
-import { execFileSync } from 'node:child_process';
+import { execFileSync, type ChildProcess } from 'node:child_process';
 import { Agent, get } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fetchProfile } from '../support/fetch.js';
@@ -36,21 +36,39 @@ interface Stalls {
   stalls: Stall[];
 }
 
+const ON_OLDEST_NODE = process.version.startsWith('v20.');
 /** All of them on the oldest Node, where least is known of what runs; fewer on the others. */
-const COUNT = Number(process.env['LOOPPROF_STALLS'] ?? (process.version.startsWith('v20.') ? 120 : 40));
-const LONG_ONES = 5;
+const COUNT = Number(process.env['LOOPPROF_STALLS'] ?? (ON_OLDEST_NODE ? 120 : 40));
+/** The inspector tells as little of what runs on every Node. */
+const RUNS = [
+  { engine: 'datadog', count: COUNT, longOnes: 5 },
+  { engine: 'inspector', count: Number(process.env['LOOPPROF_STALLS'] ?? 20), longOnes: 2 },
+];
+const ENGINES = RUNS.map(({ engine }) => engine);
+/** What takes long is tried once where the engine is no other on other Nodes. */
+const ENGINES_OF_THIS_NODE = ON_OLDEST_NODE ? ENGINES : ['datadog'];
 const THRESHOLD_MS = 50;
-const ROUTES = ['report', 'orders', 'rules'];
+const FUNCTIONS = { report: 'renderReport', orders: 'sortOrders', rules: 'checkRules' };
+const ROUTES = Object.keys(FUNCTIONS);
+/** Stall after a timer: whose that is only labels tell. The others do in the turn in which their request began. */
+const NEED_LABELS = ['orders'];
 
-let service: Service | undefined;
+let services: Service[] = [];
 const agent = new Agent({ keepAlive: true, maxSockets: 8 });
-afterEach(() => service?.stop());
+afterEach(async () => {
+  await Promise.all(services.map((service) => service.stop()));
+  services = [];
+});
 afterAll(() => agent.destroy());
 
-async function start(program: string, config: object = {}): Promise<{ pprof: string; app: string }> {
-  service = await startService(program, { args: [JSON.stringify(config)] });
+async function start(
+  program: string,
+  config: object = {},
+): Promise<{ pprof: string; app: string; child: ChildProcess }> {
+  const service = await startService(program, { args: [JSON.stringify(config)] });
+  services.push(service);
   const [pprof = '', app = ''] = service.line.split(' ');
-  return { pprof, app };
+  return { pprof, app, child: service.child };
 }
 
 function ask(url: string): Promise<string> {
@@ -78,17 +96,28 @@ function* randoms(seed: number): Generator<number, never> {
 }
 
 /** A process that has little of a core takes its time to tell. */
-async function stallOf(pprof: string, name: string): Promise<Stall | undefined> {
-  for (let attempt = 0; attempt < 20; attempt++) {
-    const { stalls } = await read<Stalls>(`${pprof}stalls`);
-    const stall = stalls.find(({ route }) => route === name);
-    if (stall) return stall;
+async function stallsWith(pprof: string, isIt: (stall: Stall) => unknown): Promise<Stalls> {
+  let reading = await read<Stalls>(`${pprof}stalls`);
+  for (let attempt = 1; attempt < 20 && !reading.stalls.some(isIt); attempt++) {
     await sleep(100);
+    reading = await read<Stalls>(`${pprof}stalls`);
   }
-  return undefined;
+  return reading;
+}
+
+async function stallOf(pprof: string, name: string): Promise<Stall | undefined> {
+  const isIt = ({ route }: Stall): boolean => route === name;
+  return (await stallsWith(pprof, isIt)).stalls.find(isIt);
 }
 
 const delay = ({ runDelayMs }: Stall): { durationMs: number } => ({ durationMs: runDelayMs ?? 0 });
+
+const routeOf = (name: string): string => `/${name}/:ms`;
+
+/** The routes whose stalls the engine promises to charge to them. */
+function promisedRoutes(engine: string): string[] {
+  return ROUTES.filter((name) => engine === 'datadog' || !NEED_LABELS.includes(name));
+}
 
 /** What of a stall lies in the time of a known one. */
 function overlap(stall: Stall, { startedMs, durationMs }: Known): { durationMs: number } {
@@ -97,9 +126,10 @@ function overlap(stall: Stall, { startedMs, durationMs }: Known): { durationMs: 
   return { durationMs: Math.max(0, endMs - Math.max(startMs, startedMs)) };
 }
 
-describe(`${COUNT} stalls of 60 to 600 ms and ${LONG_ONES} of up to 3 s`, () => {
-  it('are all reported, with their length, their route and their function', async () => {
-    const { pprof, app } = await start('stalling.cjs', { labels: true });
+it.each(RUNS)(
+  '$count stalls of 60 to 600 ms and $longOnes of up to 3 s are all reported, with their length, their route and their function, by the engine $engine',
+  async ({ engine, count, longOnes }) => {
+    const { pprof, app } = await start('stalling.cjs', { labels: true, engine });
     await ask(`${app}/light`);
     const random = randoms(7);
     const stopped = new AbortController();
@@ -118,8 +148,8 @@ describe(`${COUNT} stalls of 60 to 600 ms and ${LONG_ONES} of up to 3 s`, () => 
       for (const stall of reading.stalls) reported.set(stall.startedAt, stall);
       return reading;
     };
-    for (let n = 0; n < COUNT + LONG_ONES; n++) {
-      const long = n % Math.ceil((COUNT + LONG_ONES) / LONG_ONES) === 3;
+    for (let n = 0; n < count + longOnes; n++) {
+      const long = n % Math.ceil((count + longOnes) / longOnes) === 3;
       const durationMs = long ? 1000 + 2000 * random.next().value : 60 * 10 ** random.next().value;
       await ask(`${app}/${ROUTES[n % ROUTES.length]}/${durationMs.toFixed(1)}`);
       await sleep(30 + 40 * Math.random());
@@ -130,7 +160,7 @@ describe(`${COUNT} stalls of 60 to 600 ms and ${LONG_ONES} of up to 3 s`, () => 
     await sleep(200);
     await collect();
     const known = await read<Known[]>(`${app}/known`);
-    expect(known).toHaveLength(COUNT + LONG_ONES);
+    expect(known).toHaveLength(count + longOnes);
 
     // A machine that is busy with others holds the loop too, and makes what is meant to be short long: what it did is told by the
     // scheduler's own figures, and no stall of that kind counts here for or against.
@@ -152,7 +182,7 @@ describe(`${COUNT} stalls of 60 to 600 ms and ${LONG_ONES} of up to 3 s`, () => 
     // None is missing above twice the threshold, and hardly any below.
     const missing = pairs.filter(({ found }) => found.length === 0).map(({ known: each }) => each);
     expect(missing.filter(({ durationMs }) => durationMs > 2 * THRESHOLD_MS)).toEqual([]);
-    expect(missing.length).toBeLessThanOrEqual(0.03 * COUNT);
+    expect(missing.length).toBeLessThanOrEqual(0.03 * count);
 
     // None is invented.
     const matched = new Set(pairs.flatMap(({ found }) => found));
@@ -163,7 +193,11 @@ describe(`${COUNT} stalls of 60 to 600 ms and ${LONG_ONES} of up to 3 s`, () => 
       each.reduce((sum, { durationMs }) => sum + durationMs, 0);
 
     // The time is charged to the right route, as far as it was the process's and not the machine's.
-    const own = pairs.filter(({ found }) => total(found.map(delay)) <= 0.05 * total(found));
+    const promised = promisedRoutes(engine).map(routeOf);
+    const own = pairs.filter(
+      ({ known: { route }, found }) =>
+        promised.includes(route) && total(found.map(delay)) <= 0.05 * total(found),
+    );
     const rightMs = own.reduce(
       (sum, { known: each, found }) =>
         sum + total(found.filter(({ route }) => route === each.route).map((stall) => overlap(stall, each))),
@@ -201,78 +235,91 @@ describe(`${COUNT} stalls of 60 to 600 ms and ${LONG_ONES} of up to 3 s`, () => 
     // The block profile says the same; its labels are those of the samples, of which some lie between two callbacks.
     const block = await fetchProfile(`${pprof}block`);
     const ownRows = block.samples.filter(({ labels }) =>
-      ROUTES.some((route) => labels['route'] === `/${route}/:ms`),
+      ROUTES.some((route) => labels['route'] === routeOf(route)),
     );
     const delayMs = ownRows.reduce((sum, { values }) => sum + (values[1] ?? 0), 0) / 1e6;
     expect(
       Math.abs(
-        delayMs / total([...matched].filter(({ route }) => ROUTES.some((name) => route === `/${name}/:ms`))) -
+        delayMs / total([...matched].filter(({ route }) => ROUTES.some((name) => route === routeOf(name)))) -
           1,
       ),
     ).toBeLessThan(0.1);
-  }, 240_000);
-});
+  },
+  240_000,
+);
 
-it('several that queue behind each other are all reported, each with its route', async () => {
-  const { pprof, app } = await start('stalling.cjs', { labels: true });
-  await ask(`${app}/light`);
-  await sleep(500);
-  const lengths = { report: 400, orders: 300, rules: 200 };
-  const first = ask(`${app}/report/400`);
-  await sleep(150);
-  // They wait for the first, and are then taken up in one turn of the loop, or in a few.
-  await Promise.all([first, ask(`${app}/rules/200`), ask(`${app}/orders/300`), ask(`${app}/light`)]);
-  for (const [name, ms] of Object.entries(lengths)) {
-    await stallOf(pprof, `/${name}/:ms`);
-    const { stalls } = await read<Stalls>(`${pprof}stalls`);
-    // The machine may have held what came after it as well.
-    const ofRoute = stalls.filter(({ route }) => route === `/${name}/:ms`);
-    expect(Math.max(...ofRoute.map(({ durationMs }) => durationMs))).toBeGreaterThan(0.9 * ms);
-  }
-  const delays = (await fetchProfile(`${pprof}block`)).samples.map(({ labels }) => labels['route']);
-  for (const name of Object.keys(lengths)) expect(delays).toContain(`/${name}/:ms`);
-});
+it.each(ENGINES)(
+  'several that queue behind each other are all reported, each with its route, by the engine %s',
+  async (engine) => {
+    const { pprof, app } = await start('stalling.cjs', { labels: true, engine });
+    await ask(`${app}/light`);
+    await sleep(500);
+    const lengths = { report: 400, orders: 300, rules: 200 };
+    const first = ask(`${app}/report/400`);
+    await sleep(150);
+    // They wait for the first, and are then taken up in one turn of the loop, or in a few.
+    await Promise.all([first, ask(`${app}/rules/200`), ask(`${app}/orders/300`), ask(`${app}/light`)]);
+    const promised = promisedRoutes(engine);
+    for (const [name, ms] of Object.entries(lengths)) {
+      const isIt = promised.includes(name)
+        ? ({ route }: Stall) => route === routeOf(name)
+        : ({ stacks }: Stall) =>
+            stacks[0]?.frames.some((frame) => frame.startsWith(FUNCTIONS[name as keyof typeof FUNCTIONS]));
+      const { stalls } = await stallsWith(pprof, isIt);
+      // The machine may have held what came after it as well.
+      const found = stalls.filter(isIt);
+      expect(Math.max(...found.map(({ durationMs }) => durationMs))).toBeGreaterThan(0.9 * ms);
+    }
+    const delays = (await fetchProfile(`${pprof}block`)).samples.map(({ labels }) => labels['route']);
+    for (const name of promised) expect(delays).toContain(routeOf(name));
+  },
+);
 
 describe('where there is no stall, none is invented', () => {
-  it('in an idle process', async () => {
-    const { pprof, app } = await start('stalling.cjs');
-    await ask(`${app}/light`);
-    await sleep(1500);
-    const before = await read<Stalls>(`${pprof}stalls`);
-    await sleep(4000);
-    const after = await read<Stalls>(`${pprof}stalls`);
-    const added = after.stalls.slice(0, after.count - before.count);
-    expect(added.filter(({ cause }) => cause !== 'host')).toEqual([]);
+  it('in an idle process, by either engine', async () => {
+    const idle = async (engine: string): Promise<Stall[]> => {
+      const { pprof, app } = await start('stalling.cjs', { engine });
+      await ask(`${app}/light`);
+      await sleep(1500);
+      const before = await read<Stalls>(`${pprof}stalls`);
+      await sleep(4000);
+      const after = await read<Stalls>(`${pprof}stalls`);
+      return after.stalls.slice(0, after.count - before.count).filter(({ cause }) => cause !== 'host');
+    };
+    expect(await Promise.all(ENGINES.map(idle))).toEqual([[], []]);
   });
 
-  it('in one that is saturated by short callbacks: that is a backlog', async () => {
-    const { pprof, app } = await start('stalling.cjs');
-    const busy = new Agent({ keepAlive: true, maxSockets: 400 });
-    const stopped = new AbortController();
-    const one = (): Promise<void> =>
-      new Promise((resolve) => {
-        get(`${app}/light`, { agent: busy }, (response) => response.resume().once('close', resolve)).once(
-          'error',
-          () => resolve(),
-        );
-      });
-    const load = Promise.all(
-      Array.from({ length: 400 }, async () => {
-        while (!stopped.signal.aborted) await one();
-      }),
-    );
-    await sleep(2500);
-    const before = await read<Stalls>(`${pprof}stalls`);
-    await sleep(4000);
-    const after = await read<Stalls>(`${pprof}stalls`);
-    stopped.abort();
-    await load;
-    busy.destroy();
-    expect(after.backlog.count).toBeGreaterThan(before.backlog.count);
-    expect(after.backlog.totalMs - before.backlog.totalMs).toBeGreaterThan(1000);
-    const added = after.stalls.slice(0, after.count - before.count);
-    expect(added.filter(({ cause }) => cause !== 'host' && cause !== 'gc')).toEqual([]);
-  });
+  it.each(ENGINES_OF_THIS_NODE)(
+    'in one that is saturated by short callbacks: that is a backlog, by the engine %s',
+    async (engine) => {
+      const { pprof, app } = await start('stalling.cjs', { engine });
+      const busy = new Agent({ keepAlive: true, maxSockets: 400 });
+      const stopped = new AbortController();
+      const one = (): Promise<void> =>
+        new Promise((resolve) => {
+          get(`${app}/light`, { agent: busy }, (response) => response.resume().once('close', resolve)).once(
+            'error',
+            () => resolve(),
+          );
+        });
+      const load = Promise.all(
+        Array.from({ length: 400 }, async () => {
+          while (!stopped.signal.aborted) await one();
+        }),
+      );
+      await sleep(2500);
+      const before = await read<Stalls>(`${pprof}stalls`);
+      await sleep(4000);
+      const after = await read<Stalls>(`${pprof}stalls`);
+      stopped.abort();
+      await load;
+      busy.destroy();
+      expect(after.backlog.count).toBeGreaterThan(before.backlog.count);
+      expect(after.backlog.totalMs - before.backlog.totalMs).toBeGreaterThan(1000);
+      const added = after.stalls.slice(0, after.count - before.count);
+      expect(added.filter(({ cause }) => cause !== 'host' && cause !== 'gc')).toEqual([]);
+    },
+  );
 });
 
 // Node tells callbacks apart from 24 on.
@@ -290,13 +337,13 @@ itWithIds('a burst of short timers is a backlog, and no rule on stalls fires for
   expect(snapshots).toEqual([]);
 });
 
-describe('the cause of a stall', () => {
+describe.each(ENGINES_OF_THIS_NODE)('the cause of a stall, by the engine %s', (engine) => {
   it.each([
     ['busy JavaScript', 'spin', 'javascript'],
     ['a storm of garbage', 'garbage', 'gc'],
     ['a slow pipe that is read synchronously', 'fifo', 'sync-io'],
   ])('%s', async (_what, way, cause) => {
-    const { pprof, app } = await start('blocks.cjs');
+    const { pprof, app } = await start('blocks.cjs', { engine });
     await ask(`${app}/${way}/700`);
     const stall = await stallOf(pprof, `/${way}/:ms`);
     const machineHeldIt = stall?.cause === 'host' && (stall.runDelayMs ?? 0) > 0.25 * stall.durationMs;
@@ -304,9 +351,8 @@ describe('the cause of a stall', () => {
   });
 
   it('a process that is stopped and continued: the host', async () => {
-    const { pprof, app } = await start('blocks.cjs');
+    const { pprof, app, child } = await start('blocks.cjs', { engine });
     await ask(`${app}/quick`);
-    const { child } = service as Service;
     await sleep(1000);
     const stoppedAt = Date.now();
     child.kill('SIGSTOP');
@@ -323,9 +369,8 @@ describe('the cause of a stall', () => {
 
   const onOneCore = process.platform === 'linux' ? it : it.skip;
   onOneCore('two busy neighbours on its only core: the host', async () => {
-    const { pprof, app } = await start('blocks.cjs');
+    const { pprof, app, child } = await start('blocks.cjs', { engine });
     await ask(`${app}/quick`);
-    const { child } = service as Service;
     execFileSync('taskset', ['-a', '-cp', '0', String(child.pid)]);
     const neighbours = await Promise.all([1, 2, 3].map(() => startService('spin-forever.cjs', { args: [] })));
     try {

@@ -1,4 +1,5 @@
 /** An app behind real proxies of the same host, asked by somebody who is not on it. */
+import { attacks, sendAll } from '../support/attacks.js';
 import { startService, type Service } from '../support/child.js';
 import { startNginx, type Nginx } from '../support/nginx.js';
 import { rawRequest, type RawResponse } from '../support/raw.js';
@@ -64,6 +65,19 @@ function behind(
           expect(body).toMatch(/^closed: NODE_ENV is production[^\n]*access: \{ token \}[^\n]*\n$/);
           expect((await ask(port, headers, '/')).body).toBe('the app');
         }
+      }
+    } finally {
+      await stop();
+    }
+  });
+
+  it('in production the table of attacks gets nothing, and the app is served', async () => {
+    const { proxies, stop } = await open({}, 'production');
+    try {
+      for (const [proxy, { port }] of Object.entries(proxies)) {
+        const door = { name: proxy, port, base: '/debug/pprof' };
+        expect(await sendAll(door, attacks(door))).toEqual([]);
+        expect((await ask(port, ['Host: localhost'], '/')).body).toBe('the app');
       }
     } finally {
       await stop();

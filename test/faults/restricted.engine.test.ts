@@ -22,7 +22,7 @@ const refused = ({ answers }: Told): [path: string, status: number, text: string
     status === (path === 'snapshot' ? 201 : 200) ? [] : [[path, status, text]],
   );
 
-// Fastify's router makes functions of text itself, and Express does not load with frozen intrinsics.
+// Fastify's router and Koa's assertions make functions of text themselves, and Express does not load with frozen intrinsics.
 it.each([
   ['core', '--disallow-code-generation-from-strings'],
   ['express', '--disallow-code-generation-from-strings'],

@@ -4,7 +4,11 @@ const { setTimeout: sleep } = require('node:timers/promises');
 const { withLabels } = require('@loopprof/core');
 
 const [framework = 'express', labels = 'auto', more] = process.argv.slice(2);
-const options = { labels: labels === 'auto' ? 'auto' : labels === 'true', access: 'loopback' };
+const options = {
+  engine: process.env.ENGINE,
+  labels: labels === 'auto' ? 'auto' : labels === 'true',
+  access: 'loopback',
+};
 
 // By CPU, not by the clock: on a busy machine equal times are not equal CPU.
 function burn(cpuMs) {
