@@ -9,6 +9,7 @@ module.exports = {
   globalSetup: '<rootDir>/test/support/own-folder/make.cjs',
   setupFiles: ['<rootDir>/test/support/own-folder/enter.cjs'],
   globalTeardown: '<rootDir>/test/support/own-folder/remove.cjs',
+  testSequencer: '<rootDir>/test/support/longest-first.cjs',
   modulePathIgnorePatterns: ['<rootDir>/\\.cache/'],
   testTimeout: 120_000,
   // More processes than CI has cores: half of the time of these tests is waiting, and they have to hold on a busy machine.

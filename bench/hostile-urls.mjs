@@ -1,6 +1,6 @@
 // What a server keeps of requests for as many distinct hostile URLs, after a fifth as many for one. Prints a table; asserts nothing.
-//   node bench/hostile-urls.mjs [count] [--for-one count] [--json]      count is a million unless given
-// The Node that runs this runs the server too, an Express app with everything on.
+//   node bench/hostile-urls.mjs [count] [--for-one count] [--young-mib size] [--json]      count is a million unless given
+// The Node that runs this runs the server too, an Express app with everything on. With room for what is young it collects less often.
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { connect } from 'node:net';
@@ -17,6 +17,7 @@ const { values, positionals } = parseArgs({
     'for-one': { type: 'string' },
     json: { type: 'boolean', default: false },
     serve: { type: 'boolean', default: false },
+    'young-mib': { type: 'string' },
   },
 });
 
@@ -102,7 +103,8 @@ async function measure(count, forOne) {
     console.error('a count must be a number, 1000 or more');
     process.exit(2);
   }
-  const server = fork(fileURLToPath(import.meta.url), ['--serve'], { execArgv: ['--expose-gc'] });
+  const young = values['young-mib'] ? [`--min-semi-space-size=${values['young-mib']}`] : [];
+  const server = fork(fileURLToPath(import.meta.url), ['--serve'], { execArgv: ['--expose-gc', ...young] });
   const [{ port }] = await once(server, 'message');
   const url = `http://127.0.0.1:${port}/debug/pprof`;
   const getJson = async (path) => (await fetch(url + path)).json();

@@ -3,17 +3,22 @@
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import process from 'node:process';
-import { fileURLToPath } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { isDeepStrictEqual, parseArgs, promisify } from 'node:util';
 import { publint } from 'publint';
 import { formatMessage } from 'publint/utils';
 
 const run = promisify(execFile);
 const home = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
-const attw = path.join(home, 'node_modules', '@arethetypeswrong', 'cli', 'dist', 'index.js');
+// What its command checks with, and comes with; the command itself starts a compiler for every package.
+const attw = createRequire(createRequire(import.meta.url).resolve('@arethetypeswrong/cli/package.json'));
+const { checkPackage, createPackageFromTarballData } = await import(
+  pathToFileURL(attw.resolve('@arethetypeswrong/core')).href
+);
 
 /** Entries besides "." and "./package.json" that a package has for a reason. */
 const furtherExports = {};
@@ -55,16 +60,8 @@ function fieldProblems(manifest, { directory, rootManifest, version, ours }) {
   return problems;
 }
 
-async function typeProblems(tarball) {
-  const args = [attw, tarball, '--format', 'json', '--no-definitely-typed'];
-  // It exits with 1 when it has found something, and says so on stdout all the same.
-  const { stdout, stderr } = await run(process.execPath, args).catch((error) => error);
-  let analysis;
-  try {
-    ({ analysis } = JSON.parse(stdout));
-  } catch {
-    return [`are-the-types-wrong did not answer: ${stderr || stdout}`];
-  }
+async function typeProblems(bytes) {
+  const analysis = await checkPackage(createPackageFromTarballData(bytes));
   if (!analysis.types) return ['are-the-types-wrong: the package has no types'];
   return analysis.problems.map(
     ({ kind, entrypoint, resolutionKind, fileName }) =>
@@ -72,26 +69,28 @@ async function typeProblems(tarball) {
   );
 }
 
+/** Makes the tarballs of packages, all at once: most of what npm does for one is to start. */
+async function pack(directories, room) {
+  if (directories.length === 0) return [];
+  const packing = ['pack', '--json', '--silent', '--ignore-scripts', '--pack-destination', room];
+  const { stdout } = await run('npm', [...packing, ...directories], {
+    cwd: room,
+    shell: process.platform === 'win32',
+  });
+  return JSON.parse(stdout);
+}
+
 /** What is wrong with the tarball, which is all that a user ever gets to see. */
-async function packedProblems(manifest, directory) {
-  const room = await mkdtemp(path.join(tmpdir(), 'loopprof-pack-'));
-  try {
-    const packing = ['pack', '--json', '--silent', '--ignore-scripts', '--pack-destination', room];
-    const { stdout } = await run('npm', packing, { cwd: directory, shell: process.platform === 'win32' });
-    const [{ filename, files }] = JSON.parse(stdout);
-    const tarball = path.join(room, filename);
-    const { buffer } = new Uint8Array(await readFile(tarball));
-    const { messages } = await publint({ pack: { tarball: buffer } });
-    return [
-      ...files
-        .filter((file) => file.path.endsWith('.tsbuildinfo'))
-        .map((file) => `it would publish ${file.path}`),
-      ...messages.map((message) => `publint: ${formatMessage(message, manifest, { color: false })}`),
-      ...(manifest.exports['.'] ? await typeProblems(tarball) : []),
-    ];
-  } finally {
-    await rm(room, { recursive: true, force: true });
-  }
+async function packedProblems(manifest, { filename, files }, room) {
+  const bytes = new Uint8Array(await readFile(path.join(room, filename)));
+  const { messages } = await publint({ pack: { tarball: bytes.buffer } });
+  return [
+    ...files
+      .filter((file) => file.path.endsWith('.tsbuildinfo'))
+      .map((file) => `it would publish ${file.path}`),
+    ...messages.map((message) => `publint: ${formatMessage(message, manifest, { color: false })}`),
+    ...(manifest.exports['.'] ? await typeProblems(bytes) : []),
+  ];
 }
 
 async function lockfileProblems(root) {
@@ -116,17 +115,28 @@ export async function checkManifests(root = home) {
   const ours = new Set(manifests.map(({ name }) => name));
 
   const results = [{ name: 'package-lock.json', problems: await lockfileProblems(root) }];
-  for (const [index, manifest] of manifests.entries()) {
+  const checked = manifests.map((manifest, index) => {
     const directory = directories[index];
-    const problems = fieldProblems(manifest, { directory, rootManifest, version, ours });
-    // A tarball of what is not built would only repeat that, many times.
-    const built = !problems.some((problem) => problem.startsWith('files'));
-    results.push({
-      name: manifest.name,
-      problems: [...problems, ...(built ? await packedProblems(manifest, directory) : [])],
-    });
+    return {
+      manifest,
+      directory,
+      problems: fieldProblems(manifest, { directory, rootManifest, version, ours }),
+    };
+  });
+  // A tarball of what is not built would only repeat that, many times.
+  const built = checked.filter(({ problems }) => !problems.some((problem) => problem.startsWith('files')));
+  const room = await mkdtemp(path.join(tmpdir(), 'loopprof-pack-'));
+  try {
+    const packed = await pack(
+      built.map(({ directory }) => directory),
+      room,
+    );
+    for (const [index, { manifest, problems }] of built.entries())
+      problems.push(...(await packedProblems(manifest, packed[index], room)));
+  } finally {
+    await rm(room, { recursive: true, force: true });
   }
-  return results;
+  return [...results, ...checked.map(({ manifest, problems }) => ({ name: manifest.name, problems }))];
 }
 
 async function main() {

@@ -21,7 +21,7 @@ describe('labels of CPU samples', () => {
     async (framework) => {
       service = await startService('labelled.cjs', { args: [framework] });
       let seen: object | undefined;
-      for (const seconds of [3, 8, 20]) {
+      for (const seconds of [2, 5, 14]) {
         const profile = await fetchProfile(`${service.url}/debug/pprof/profile?seconds=${seconds}`);
         const three = labelled(profile, 'route', '/three/:id');
         const one = labelled(profile, 'route', '/one/:id');
@@ -48,7 +48,7 @@ describe('labels of CPU samples', () => {
 
   it('name the method before the route is known, and the route that the garbage is of', async () => {
     service = await startService('labelled.cjs', { args: ['express', 'auto', 'more'] });
-    const profile = await fetchProfile(`${service.url}/debug/pprof/profile?seconds=3`);
+    const profile = await fetchProfile(`${service.url}/debug/pprof/profile?seconds=2`);
     const of = (name: string): ReadProfile => ({
       ...profile,
       samples: profile.samples.filter(({ stack }) => stack.some((frame) => frame.name === name)),
@@ -70,7 +70,7 @@ describe('labels of CPU samples', () => {
     ['the engine inspector', { args: ['express', 'true'], env: { ENGINE: 'inspector' } }],
   ])('are on no sample with %s, and no route is said to have used no CPU', async (_with, options) => {
     service = await startService('labelled.cjs', options);
-    const profile = await fetchProfile(`${service.url}/debug/pprof/profile?seconds=2`);
+    const profile = await fetchProfile(`${service.url}/debug/pprof/profile?seconds=1`);
     expect(totalOf(profile, CPU)).toBeGreaterThan(0);
     expect(profile.samples.filter(({ labels }) => Object.keys(labels).length > 0)).toEqual([]);
     const response = await fetch(`${service.url}/debug/pprof/requests`);
@@ -83,7 +83,7 @@ describe('labels of CPU samples', () => {
     const mode = Number(process.versions.node.split('.')[0]) >= 24 ? 'auto' : 'true';
     service = await startService('labelled.cjs', { args: ['express', mode] });
     let shares: number[] = [];
-    for (const waitMs of [4000, 8000, 16_000]) {
+    for (const waitMs of [2000, 4000, 8000]) {
       await new Promise((resolve) => setTimeout(resolve, waitMs));
       const response = await fetch(`${service.url}/debug/pprof/requests`);
       const { routes } = (await response.json()) as { routes: { route: string; cpuMs: number }[] };

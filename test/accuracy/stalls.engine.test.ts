@@ -4,6 +4,7 @@
  */
 import { execFileSync, type ChildProcess } from 'node:child_process';
 import { Agent, get } from 'node:http';
+import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fetchProfile } from '../support/fetch.js';
 import { runToEnd, startService, type Service } from '../support/child.js';
@@ -83,6 +84,28 @@ function ask(url: string): Promise<string> {
   });
 }
 
+/** Each client asks again some time after its answer, by as little of HTTP as will do: the cores are for the server. */
+function askAgainAndAgain(url: string, { clients, pauseMs }: { clients: number; pauseMs: () => number }) {
+  const { port, pathname } = new URL(url);
+  let answers = 0;
+  const sockets = Array.from({ length: clients }, () => {
+    const socket = connect(Number(port), '127.0.0.1').setEncoding('latin1');
+    const once = (): void => {
+      if (!socket.destroyed) socket.write(`GET ${pathname} HTTP/1.1\r\nHost: localhost\r\n\r\n`);
+    };
+    socket.on('error', () => {}).on('connect', once);
+    // Of so small an answer all comes at once.
+    socket.on('data', (answer: string) => {
+      if (answer.startsWith('HTTP/1.1 200 ')) answers += 1;
+      const ms = pauseMs();
+      if (ms > 0) setTimeout(once, ms);
+      else once();
+    });
+    return socket;
+  });
+  return { answers: () => answers, end: () => sockets.forEach((socket) => socket.destroy()) };
+}
+
 const read = async <T>(url: string): Promise<T> => JSON.parse(await ask(url)) as T;
 
 /** mulberry32: the same lengths in every run. */
@@ -132,15 +155,7 @@ it.each(RUNS)(
     const { pprof, app } = await start('stalling.cjs', { labels: true, engine });
     await ask(`${app}/light`);
     const random = randoms(7);
-    const stopped = new AbortController();
-    const traffic = Promise.all(
-      [1, 2, 3].map(async () => {
-        while (!stopped.signal.aborted) {
-          await ask(`${app}/light`);
-          await sleep(40 * Math.random());
-        }
-      }),
-    );
+    const traffic = askAgainAndAgain(`${app}/light`, { clients: 3, pauseMs: () => 40 * Math.random() });
 
     const reported = new Map<string, Stall>();
     const collect = async (): Promise<Stalls> => {
@@ -155,10 +170,10 @@ it.each(RUNS)(
       await sleep(30 + 40 * Math.random());
       if (n % 15 === 14) await collect();
     }
-    stopped.abort();
-    await traffic;
+    traffic.end();
     await sleep(200);
     await collect();
+    expect(traffic.answers()).toBeGreaterThan(count);
     const known = await read<Known[]>(`${app}/known`);
     expect(known).toHaveLength(count + longOnes);
 
@@ -293,27 +308,13 @@ describe('where there is no stall, none is invented', () => {
     'in one that is saturated by short callbacks: that is a backlog, by the engine %s',
     async (engine) => {
       const { pprof, app } = await start('stalling.cjs', { engine });
-      const busy = new Agent({ keepAlive: true, maxSockets: 400 });
-      const stopped = new AbortController();
-      const one = (): Promise<void> =>
-        new Promise((resolve) => {
-          get(`${app}/light`, { agent: busy }, (response) => response.resume().once('close', resolve)).once(
-            'error',
-            () => resolve(),
-          );
-        });
-      const load = Promise.all(
-        Array.from({ length: 400 }, async () => {
-          while (!stopped.signal.aborted) await one();
-        }),
-      );
+      const load = askAgainAndAgain(`${app}/light`, { clients: 400, pauseMs: () => 0 });
       await sleep(2500);
       const before = await read<Stalls>(`${pprof}stalls`);
       await sleep(4000);
       const after = await read<Stalls>(`${pprof}stalls`);
-      stopped.abort();
-      await load;
-      busy.destroy();
+      load.end();
+      expect(load.answers()).toBeGreaterThan(400);
       expect(after.backlog.count).toBeGreaterThan(before.backlog.count);
       expect(after.backlog.totalMs - before.backlog.totalMs).toBeGreaterThan(1000);
       const added = after.stalls.slice(0, after.count - before.count);

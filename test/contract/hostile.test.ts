@@ -43,7 +43,7 @@ describe(`${COUNT} distinct hostile URLs`, () => {
   beforeAll(async () => {
     const bench = resolve(__dirname, '../../bench/hostile-urls.mjs');
     // It asks a fifth as often for one URL: if each of those left something behind, the bound below would only be stricter.
-    const args = [String(COUNT), '--json'];
+    const args = [String(COUNT), '--young-mib', '16', '--json'];
     const { code, stdout, stderr } = await runToEnd(bench, { args, env: { NODE_ENV: 'development' } });
     if (code !== 0) throw new Error(`the bench ended with ${code}: ${stderr}`);
     report = JSON.parse(stdout) as Report;

@@ -303,16 +303,23 @@ describe('where code comes from', () => {
         const response = await fetch(`${url}/${path}`);
         const bytes = Buffer.from(await response.arrayBuffer());
         expect([path, response.status]).toEqual([path, 200]);
-        return bytes[0] === 0x1f ? gunzipSync(bytes).toString('latin1') : bytes.toString();
+        const text = bytes[0] === 0x1f ? gunzipSync(bytes).toString('latin1') : bytes.toString();
+        expect([path, /the%20source|the source/.exec(text)]).toEqual([path, null]);
+        return text;
+      };
+      // A busy machine may have nothing of it in a window this short; a later one has.
+      const shows = async (path: string): Promise<boolean> => {
+        for (let attempt = 0; attempt < 5; attempt++)
+          if ((await read(path)).includes('data:text/javascript')) return true;
+        return false;
       };
       // The rest when there is something in it.
-      const windows = await Promise.all(SHOWING.slice(0, 3).map(read));
-      const paths = [...SHOWING, 'heap', 'stack'];
-      const texts = [...windows, ...(await Promise.all(paths.slice(3).map(read)))];
-      const pathsWith = (pattern: RegExp): string[] =>
-        paths.filter((_, index) => pattern.test(texts[index] as string));
-      expect(pathsWith(/the%20source|the source/)).toEqual([]);
-      expect(pathsWith(/data:text\/javascript/)).toEqual(expect.arrayContaining(SHOWING));
+      const windows = await Promise.all(SHOWING.slice(0, 3).map(shows));
+      const others = await Promise.all(SHOWING.slice(3).map(shows));
+      expect([...windows, ...others].map((shown, index) => [SHOWING[index], shown])).toEqual(
+        SHOWING.map((path) => [path, true]),
+      );
+      await Promise.all(['heap', 'stack'].map(read));
     },
   );
 
@@ -404,16 +411,20 @@ new Turning().turnTyped();
       const folder = mkdtempSync(join(room, 'hooked-'));
       const hook = join(folder, 'hook.cjs');
       writeFileSync(join(folder, 'work.ts'), SOURCE);
+      // As such a hook compiles it; the compiler itself would be most of what the process does.
+      const { outputText } = transpileModule(SOURCE, {
+        fileName: join(folder, 'work.ts'),
+        compilerOptions: {
+          module: ModuleKind.CommonJS,
+          target: ScriptTarget.ES2022,
+          inlineSourceMap: true,
+          inlineSources: true,
+        },
+      });
       writeFileSync(
         hook,
-        `const { readFileSync } = require('node:fs');
-      const { transpileModule } = require(${JSON.stringify(require.resolve('typescript'))});
-      const compilerOptions = { module: 'commonjs', target: 'es2022', inlineSourceMap: true, inlineSources: true };
-      process.setSourceMapsEnabled(true);
-      require.extensions['.ts'] = (module, fileName) => {
-        const { outputText } = transpileModule(readFileSync(fileName, 'utf8'), { fileName, compilerOptions });
-        module._compile(outputText, fileName);
-      };`,
+        `process.setSourceMapsEnabled(true);
+      require.extensions['.ts'] = (module, fileName) => module._compile(${JSON.stringify(outputText)}, fileName);`,
       );
       const { url } = await start('host.cjs', {
         nodeArgs: ['--require', hook],

@@ -4,10 +4,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startService, type Service } from '../support/child.js';
+import { newFolder } from '../support/folder.js';
 import { readProfile, type ReadProfile } from '../support/profile.js';
 
 const CPU = 1;
 const SPIN_MS = 4000;
+const LEAST_MS = 3000;
 
 /** Looks at the state and finds the route by itself: the label needs Node 24, or `labels: true`. */
 const LABELS_COST_NOTHING = Number(process.versions.node.split('.')[0]) >= 24;
@@ -121,10 +123,16 @@ describe('while JavaScript blocks the event loop', () => {
     ['Atomics.wait', 'atomics', 'waitForNobody', 'sync-io'],
   ])('%s: everything answers, and the stall is known afterwards', async (_what, way, functionName, cause) => {
     const { pprof, app } = await start({ labels: true });
-    const { done } = await block(`${app}/${way}/${SPIN_MS}`, pprof);
+    const enough = join(newFolder(), 'enough');
+    const blockedAt = performance.now();
+    const blockMs = way === 'spin' ? `20000?until=${enough}` : SPIN_MS;
+    const { done } = await block(`${app}/${way}/${blockMs}`, pprof);
     const waiting = Array.from({ length: 3 }, () => fetch(`${app}/quick`).then((each) => each.text()));
     const paths = ['', 'profile?seconds=1', 'block', 'stalls', 'stack', 'heap', 'runtime'];
     const answers = await Promise.all(paths.map((path) => ask(pprof + path)));
+    // Long enough to be measured, and without a core that it needs no more.
+    await sleep(LEAST_MS - (performance.now() - blockedAt));
+    writeFileSync(enough, '');
     const [index, cpu, , stalls, stack, , runtime] = answers as [
       Answer,
       Answer,
@@ -179,7 +187,8 @@ describe('while JavaScript blocks the event loop', () => {
     writeFileSync(join(profileDir, oldReport), '{}');
     mkdirSync(join(profileDir, oldSnapshot));
     const { pprof, app } = await start({ hangThresholdMs: 500, profileDir });
-    const { done } = await block(`${app}/spin/4000`, pprof);
+    const enough = join(newFolder(), 'enough');
+    const { done } = await block(`${app}/spin/10000?until=${enough}`, pprof);
     const times: number[] = [];
     for (let n = 0; n < 8; n++) times.push((await ask(pprof)).firstByteMs);
     // On a busy machine one may have waited for a core; most never do.
@@ -187,6 +196,7 @@ describe('while JavaScript blocks the event loop', () => {
     await sleep(800);
     const { blocked } = jsonOf<{ blocked: Blocked }>(await ask(`${pprof}runtime`));
     expect(blocked).toMatchObject({ kind: 'javascript', route: '/spin/:ms' });
+    writeFileSync(enough, '');
     await done;
     const line = (service as Service).stderr().trim();
     expect(JSON.parse(line)).toMatchObject({

@@ -13,9 +13,8 @@ const hasWebSocket = Number(process.versions.node.split('.')[0]) >= 22;
 describe.each(['datadog', 'inspector'])('with the engine %s', (engine) => {
   it('a debugger profiles, pauses and resumes, and we go on', async () => {
     const service = await startService('burn.cjs', {
-      args: ['0.2'],
+      args: [JSON.stringify({ engine, scale: 0.2, restMs: 60 })],
       nodeArgs: ['--inspect=127.0.0.1:0'],
-      env: { ENGINE: engine },
     });
     try {
       const url = /ws:\/\/\S+/.exec(service.stderr())?.[0] as string;

@@ -81,7 +81,7 @@ describe('a process that is killed while it writes', () => {
       lines.on('line', () => (files += 1));
       while (round % 2 === 1 && files < 5) await sleep(1);
       // As soon as something is being written, and each time a little later.
-      while (unfinished().length === left) await new Promise(setImmediate);
+      while (unfinished().length === left) await sleep(1);
       await sleep(round % 7);
       await service.stop();
       checkWhole(profileDir);

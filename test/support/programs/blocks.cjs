@@ -1,8 +1,8 @@
 // An Express app with routes that hold the event loop in every way. Prints the standalone URL, then its own. First argument: a
-// configuration as JSON, with `access: 'everybody'` for a hook that lets in everybody.
+// configuration as JSON, with `access: 'everybody'` for a hook that lets in everybody. `?until=` names a file that ends a spin early.
 const { execFileSync, spawn } = require('node:child_process');
 const { pbkdf2Sync } = require('node:crypto');
-const { mkdtempSync, readFileSync, rmSync } = require('node:fs');
+const { existsSync, mkdtempSync, readFileSync, rmSync } = require('node:fs');
 const { tmpdir } = require('node:os');
 const { join } = require('node:path');
 const { setFlagsFromString } = require('node:v8');
@@ -18,10 +18,17 @@ const profiler = new Profiler({
   ...(access === 'everybody' ? { access: { authorize: () => true } } : access ? { access } : {}),
 });
 
-function spinInScript(ms) {
+function spinInScript(ms, until) {
   const endsAt = performance.now() + ms;
   let sum = 0;
-  while (performance.now() < endsAt) for (let n = 0; n < 1000; n++) sum += Math.sqrt(n);
+  let looksAt = until ? 0 : Infinity;
+  while (performance.now() < endsAt) {
+    for (let n = 0; n < 1000; n++) sum += Math.sqrt(n);
+    if (performance.now() < looksAt) continue;
+    if (existsSync(until)) break;
+    // So seldom that it is none of what is seen of this function.
+    looksAt = performance.now() + 50;
+  }
   return sum;
 }
 
@@ -96,7 +103,7 @@ profiler.start().then(() => {
   for (const [name, way] of Object.entries(WAYS)) {
     app.get(`/${name}/:ms`, (req, res) => {
       const startedAt = performance.now();
-      const result = way(Number(req.params.ms));
+      const result = way(Number(req.params.ms), req.query.until);
       res.json({ result, durationMs: performance.now() - startedAt });
     });
   }

@@ -1,4 +1,5 @@
-// Burns CPU in three functions in the ratio 60 : 30 : 10, for ever, and prints the index page's URL.
+// Burns CPU in three functions in the ratio 60 : 30 : 10, for ever, and prints the index page's URL. argv[2]: a configuration as JSON,
+// with `scale`, in units of 100 ms of CPU, for a turn of all three, and `restMs` for the time between two turns.
 const { Profiler } = require('@loopprof/core');
 
 // By CPU, not by the clock: on a busy machine equal times are not equal CPU.
@@ -20,16 +21,17 @@ function tenPercent() {
   return burn(10 * scale);
 }
 
-const scale = Number(process.argv[2] ?? 1);
+const { scale = 1, restMs = 0, ...config } = JSON.parse(process.argv[2] ?? '{}');
 
 function turn() {
   sixtyPercent();
   thirtyPercent();
   tenPercent();
-  setImmediate(turn);
+  if (restMs > 0) setTimeout(turn, restMs);
+  else setImmediate(turn);
 }
 
-const profiler = new Profiler({ httpAddr: 'localhost:0', engine: process.env.ENGINE });
+const profiler = new Profiler({ httpAddr: 'localhost:0', ...config });
 profiler.start().then(() => {
   console.log(profiler.address);
   turn();

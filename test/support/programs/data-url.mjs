@@ -30,6 +30,7 @@ function turn() {
   burnInData(80);
   keepInData();
   waitInData();
-  setTimeout(turn, 20);
+  // Some turns in every second, which is as much as has to be seen.
+  setTimeout(turn, 120);
 }
 turn();

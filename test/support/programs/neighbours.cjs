@@ -10,6 +10,8 @@ const { Profiler } = require('@loopprof/core');
 
 const { neighbour, order, engine, copy } = JSON.parse(process.argv[2]);
 
+/** A look or so each time, which makes dozens in every window; more would only be busier. */
+const WORK_MS = 12;
 let workedMs = 0;
 
 const NEIGHBOURS = {
@@ -120,8 +122,8 @@ async function main() {
     { filename: 'the-work.js' },
   );
   const timer = setInterval(() => {
-    globalThis.kept = theWork(30);
-    workedMs += 30;
+    globalThis.kept = theWork(WORK_MS);
+    workedMs += WORK_MS;
   }, 40);
   const first = await across;
   await first.arrayBuffer();
