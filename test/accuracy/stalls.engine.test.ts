@@ -14,7 +14,7 @@ interface Known {
   functionName: string;
   startedMs: number;
   durationMs: number;
-  /** How long the machine held the thread right before and after. */
+  /** How long others had the core right before and after, where the program's clock and the profiler's may differ by that. */
   heldAroundMs: number;
 }
 
@@ -40,11 +40,12 @@ interface Stalls {
 const COUNT = Number(process.env['LOOPPROF_STALLS'] ?? (process.version.startsWith('v20.') ? 120 : 40));
 const LONG_ONES = 5;
 const THRESHOLD_MS = 50;
-const ROUTES = ['report', 'orders', 'rules'];
+const ROUTES = ['report', 'orders', 'rules', 'parts'];
 
 let service: Service | undefined;
+let neighbour: Service | undefined;
 const agent = new Agent({ keepAlive: true, maxSockets: 8 });
-afterEach(() => service?.stop());
+afterEach(() => Promise.all([service?.stop(), neighbour?.stop()]));
 afterAll(() => agent.destroy());
 
 async function start(program: string, config: object = {}): Promise<{ pprof: string; app: string }> {
@@ -119,6 +120,7 @@ describe(`${COUNT} stalls of 60 to 600 ms and ${LONG_ONES} of up to 3 s`, () => 
       return reading;
     };
     for (let n = 0; n < COUNT + LONG_ONES; n++) {
+      if (n === Math.floor(COUNT * 0.7)) neighbour = await startService('spin-forever.cjs');
       const long = n % Math.ceil((COUNT + LONG_ONES) / LONG_ONES) === 3;
       const durationMs = long ? 1000 + 2000 * random.next().value : 60 * 10 ** random.next().value;
       await ask(`${app}/${ROUTES[n % ROUTES.length]}/${durationMs.toFixed(1)}`);
@@ -172,19 +174,20 @@ describe(`${COUNT} stalls of 60 to 600 ms and ${LONG_ONES} of up to 3 s`, () => 
     if (own.length > 0)
       expect(rightMs / total(own.map(({ known: each }) => each))).toBeGreaterThanOrEqual(0.97);
 
-    // The lengths are right, within 5 ms and how long the machine held the thread right before and after, which to the loop is the
-    // same callback. A virtual machine is held by its host as well, for as much as 40 ms, and to its scheduler that was work of the
-    // thread: no figure in it tells. Those are few and lengthen single stalls, not the half of them.
+    // The lengths are right, each of them.
     const off = pairs
-      .filter(({ found }) => found.length === 1)
-      .map(({ known: each, found }) => ({
-        offMs: (found[0] as Stall).durationMs - each.durationMs,
-        heldMs: Math.max(0, each.heldAroundMs),
-      }))
+      .filter(({ found }) => found.length > 0)
+      .map(({ known: each, found }) => {
+        const stall = found.reduce((a, b) =>
+          overlap(b, each).durationMs > overlap(a, each).durationMs ? b : a,
+        );
+        return { known: each, stall, offMs: stall.durationMs - each.durationMs };
+      })
       .sort((a, b) => a.offMs - b.offMs);
-    const tooFar = off.filter(({ offMs, heldMs }) => offMs < -5 || offMs > 5 + heldMs);
-    if (tooFar.length > 0.1 * off.length) expect(tooFar).toEqual([]);
-    expect(Math.abs(off[off.length >> 1]?.offMs ?? Infinity)).toBeLessThan(2.5);
+    expect(off.filter(({ known: { heldAroundMs }, offMs }) => Math.abs(offMs) > 5 + heldAroundMs)).toEqual(
+      [],
+    );
+    expect(Math.abs(off[off.length >> 1]?.offMs ?? Infinity)).toBeLessThan(1);
 
     // The samples are in the right function.
     let inFunction = 0;

@@ -207,7 +207,7 @@ export class Monitor {
     const stoppedMs = this.#options.stoppedMs?.(turnMs) ?? 0;
     const watches = silences.map((silence) => ({
       silence,
-      endWatch: this.requests.watchWaiting(silence.endMs),
+      endWatch: this.requests.watchWaiting(silence.startMs),
     }));
     this.#turnsToNote += 1;
     this.#afterArrivals(() => {
