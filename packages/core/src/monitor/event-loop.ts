@@ -47,6 +47,8 @@ export interface ThreadTimes {
 export interface Silence {
   readonly startMs: number;
   readonly endMs: number;
+  /** How long the loop waited for events right before it, as far as that is known. */
+  readonly waitedMs: number;
   /** What the thread was given in it; undefined where the system does not tell. */
   readonly given: ThreadTimes | undefined;
 }
@@ -189,7 +191,9 @@ export class EventLoopMonitor {
   #noteSilence({ startMs, endMs, idleMs }: { startMs: number; endMs: number; idleMs: number }): void {
     const isLong = endMs - startMs >= this.#options.longSilenceMs;
     const given = isLong || this.#timesAreOld(endMs, idleMs) ? this.#takeTimes(endMs, idleMs) : undefined;
-    if (isLong && this.#silences.length < MAX_SILENCES) this.#silences.push({ startMs, endMs, given });
+    const waitedMs = startMs - this.#markedAtMs;
+    if (isLong && this.#silences.length < MAX_SILENCES)
+      this.#silences.push({ startMs, endMs, waitedMs, given });
     this.#idleAtMarkMs = idleMs;
     this.#idleReadAtMs = endMs;
   }
