@@ -281,7 +281,7 @@ describe('where there is no stall, none is invented', () => {
 // Node tells callbacks apart from 24 on.
 const itWithIds = Number(process.versions.node.split('.')[0]) >= 24 ? it : it.skip;
 itWithIds('a burst of short timers is a backlog, and no rule on stalls fires for it', async () => {
-  const { stdout, stderr } = await runToEnd('burst.cjs', { args: [newFolder()] });
+  const { stdout, stderr } = await runToEnd('burst.cjs', { args: [newFolder(), '600'] });
   expect(stderr).toBe('');
   const { stalls, backlogMs, snapshots } = JSON.parse(stdout) as {
     stalls: Stall[];
@@ -290,6 +290,13 @@ itWithIds('a burst of short timers is a backlog, and no rule on stalls fires for
   };
   expect(stalls.filter(({ cause }) => cause !== 'host')).toEqual([]);
   expect(backlogMs).toBeGreaterThan(300);
+  expect(snapshots).toEqual([]);
+});
+
+itWithIds('nor does one while the burst lasts, by whoever looks from outside', async () => {
+  const { stdout } = await runToEnd('burst.cjs', { args: [newFolder(), '2500', 'watched'] });
+  const { backlogMs, snapshots } = JSON.parse(stdout) as { backlogMs: number; snapshots: string[] };
+  expect(backlogMs).toBeGreaterThan(2000);
   expect(snapshots).toEqual([]);
 });
 
