@@ -10,6 +10,7 @@ import { Monitor, type MonitoredStall } from './monitor/monitor.js';
 import { NO_REQUEST, type RequestLabels } from './monitor/requests.js';
 import type { RouteOwner } from './monitor/running-routes.js';
 import { OTHER_METHOD, OTHER_ROUTE } from './monitor/series.js';
+import { WallClock } from './monitor/wall-clock.js';
 import type { Overhead, StallsReading } from './profiles/sources.js';
 import { mainProcess } from './realm.js';
 import { BlockTable } from './recorder/block-table.js';
@@ -162,6 +163,7 @@ export function startThread(options: ThreadOptions): Thread {
     );
     if (!sidecar?.insideDoor) monitor.settle(toMonotonic(toMicros));
   };
+  session.onTurn = () => monitor.eventLoop.mark(performance.now());
   clock.open();
   monitor.start();
   const startProblem = startSidecar(sidecar);
@@ -246,13 +248,15 @@ function chunksOf(session: RecorderSession): ReturnType<RecorderSession['recorde
   }
 }
 
+const wallClock = new WallClock();
+
 function toMonotonic(epochMicros: number): number {
-  return epochMicros / 1000 + performance.now() - Date.now();
+  return epochMicros / 1000 - wallClock.offsetMs;
 }
 
 /** In the clock of the samples. */
 function seenStall({ startMs, endMs, given, ...rest }: MonitoredStall): SeenStall {
-  const toEpochMs = Date.now() - performance.now();
+  const toEpochMs = wallClock.offsetMs;
   return {
     ...rest,
     startedMicros: (startMs + toEpochMs) * 1000,

@@ -23,34 +23,40 @@ function sortOrders(ms) {
 function checkRules(ms) {
   return work(ms) + 3;
 }
-
-/** What there has been of the clock, of this thread's CPU time, and of the event loop's waiting. */
-function reading() {
-  // Brings the figure in the file up to now.
-  process.cpuUsage();
-  const cpuMs = Number(readFileSync('/proc/thread-self/schedstat', 'latin1').split(' ')[0]) / 1e6;
-  return { atMs: performance.now(), cpuMs, idleMs: performance.nodeTiming.idleTime };
+/** The first part is before the head of the answer, the second after it. */
+function writeInParts(ms, res) {
+  const first = work(ms / 2);
+  res.write('in parts: ');
+  return first + work(ms / 2);
 }
 
-/** How long, between two readings, this thread had work and the machine did not let it: what others had of the core, or of the host. */
-function heldMs(from, to) {
-  return to.atMs - from.atMs - (to.cpuMs - from.cpuMs) - (to.idleMs - from.idleMs);
+/** How long this thread has been ready to run without being let. */
+function runDelayMs() {
+  return Number(readFileSync('/proc/thread-self/schedstat', 'latin1').split(' ')[1]) / 1e6;
 }
 
-/** Runs it, and remembers how long it really took, and how long the machine held the thread before it and after. */
-function note(req, run) {
-  const before = reading();
-  const startedMs = performance.timeOrigin + performance.now();
-  run(Number(req.params.ms));
-  const durationMs = performance.timeOrigin + performance.now() - startedMs;
-  const after = reading();
-  req.res.once('finish', () => {
+/** A callback is about to be at work: its own clock, and how long others have had the core. */
+function beginning(delayMs = runDelayMs()) {
+  return { delayMs, beganMs: performance.now() };
+}
+
+/**
+ * Runs it, and answers; remembers how long the callback really took from that beginning to the end of its promise jobs, and how
+ * long others had the core between the clock here and what is nearest to it of the profiler's.
+ */
+function stall(req, run, { delayMs, beganMs }) {
+  const heldBeforeMs = runDelayMs() - delayMs;
+  run(Number(req.params.ms), req.res);
+  req.res.end(run.name);
+  const sentDelayMs = runDelayMs();
+  queueMicrotask(() => {
+    const durationMs = performance.now() - beganMs;
     known.push({
       route: req.route.path,
       functionName: run.name,
-      startedMs,
+      startedMs: performance.timeOrigin + beganMs,
       durationMs,
-      heldAroundMs: heldMs(req.arrived, before) + heldMs(after, reading()),
+      heldAroundMs: heldBeforeMs + runDelayMs() - sentDelayMs,
     });
   });
 }
@@ -58,24 +64,22 @@ function note(req, run) {
 profiler.start().then(() => {
   const app = express();
   app.use((req, _res, next) => {
-    req.arrived = reading();
+    req.beginning = beginning();
     next();
   });
   app.use(profilingMiddleware({ profiler, access: 'loopback' }));
-  app.get('/report/:ms', (req, res) => {
-    note(req, renderReport);
-    res.send('report');
-  });
-  app.get('/orders/:ms', async (req, res) => {
+  app.get('/report/:ms', (req) => stall(req, renderReport, req.beginning));
+  app.get('/orders/:ms', async (req) => {
+    // What the loop does between one mark and the next without having been idle may be one callback.
+    const delayMs = runDelayMs();
     await new Promise((resolve) => setTimeout(resolve, 5));
-    note(req, sortOrders);
-    res.send('orders');
+    stall(req, sortOrders, beginning(delayMs));
   });
-  app.get('/rules/:ms', async (req, res) => {
+  app.get('/rules/:ms', async (req) => {
     await Promise.resolve();
-    note(req, checkRules);
-    res.send('rules');
+    stall(req, checkRules, req.beginning);
   });
+  app.get('/parts/:ms', (req) => stall(req, writeInParts, req.beginning));
   app.get('/light', (_req, res) => {
     work(0.3);
     res.send('light');

@@ -7,6 +7,12 @@ const BEAT_MS = 20;
 /** A beat that is late by more than this found the loop blocked; less is the timers' and the scheduler's own imprecision. */
 const LATE_MS = 10;
 
+/** A callback that has lasted so long is watched to its end. */
+const WATCHED_FROM_MS = 2;
+
+/** Whoever awaits it goes on with the promise jobs of the callback that runs. */
+const THROUGH = Promise.resolve();
+
 /** What a loop is idle between two marks is read no more often than this. */
 const IDLE_READ_EVERY_MS = 0.5;
 
@@ -41,6 +47,8 @@ export interface ThreadTimes {
 export interface Silence {
   readonly startMs: number;
   readonly endMs: number;
+  /** How long the loop waited for events right before it, as far as that is known. */
+  readonly waitedMs: number;
   /** What the thread was given in it; undefined where the system does not tell. */
   readonly given: ThreadTimes | undefined;
 }
@@ -83,6 +91,8 @@ export class EventLoopMonitor {
   #idleAtMarkMs = 0;
   #idleReadAtMs = 0;
   #silences: Silence[] = [];
+  /** Since when the callback has been at work whose end is awaited. */
+  #watchedFromMs: number | undefined;
 
   constructor(options: EventLoopOptions) {
     this.#options = options;
@@ -100,6 +110,7 @@ export class EventLoopMonitor {
 
   stop(): void {
     clearInterval(this.#timer);
+    this.#watchedFromMs = undefined;
   }
 
   /** Whether the loop has been blocked since the last beat, which has not been able to tell yet. */
@@ -131,20 +142,60 @@ export class EventLoopMonitor {
     return past + Math.min(busyMs, nowMs - fromMs);
   }
 
-  /** A callback of its own has begun or is about to end: time before and after this moment was not one callback's. */
+  /** Another callback has begun: time before and after this moment was not one callback's. */
   mark(nowMs: number): void {
+    if (this.#watchedFromMs !== undefined) this.#endWatched(nowMs);
     // A busy loop marks often; how long it has been idle is not worth reading each time.
     if (nowMs - this.#idleReadAtMs > IDLE_READ_EVERY_MS) {
       const idleMs = performance.nodeTiming.idleTime;
-      const silentMs = busyWithin(nowMs - this.#markedAtMs, idleMs - this.#idleAtMarkMs);
-      const isLong = silentMs >= this.#options.longSilenceMs;
-      const given = isLong || this.#timesAreOld(nowMs, idleMs) ? this.#takeTimes(nowMs, idleMs) : undefined;
-      if (isLong && this.#silences.length < MAX_SILENCES)
-        this.#silences.push({ startMs: nowMs - silentMs, endMs: nowMs, given });
-      this.#idleAtMarkMs = idleMs;
-      this.#idleReadAtMs = nowMs;
+      this.#noteSilence({ startMs: this.#silentSince(nowMs, idleMs), endMs: nowMs, idleMs });
     }
     this.#markedAtMs = nowMs;
+  }
+
+  /** A callback is at work, and may go on. */
+  markWithin(nowMs: number): void {
+    if (this.#watchedFromMs !== undefined) return;
+    if (nowMs - this.#idleReadAtMs > IDLE_READ_EVERY_MS) {
+      const idleMs = performance.nodeTiming.idleTime;
+      const startMs = this.#silentSince(nowMs, idleMs);
+      if (nowMs - startMs >= WATCHED_FROM_MS) {
+        this.#watchedFromMs = startMs;
+        void this.#watch();
+        return;
+      }
+      this.#noteSilence({ startMs, endMs: nowMs, idleMs });
+    }
+    this.#markedAtMs = nowMs;
+  }
+
+  /** Ends with the callback: its promise jobs run when that is through, before the next one. */
+  async #watch(): Promise<void> {
+    await THROUGH;
+    if (this.#watchedFromMs !== undefined) this.#endWatched(performance.now());
+  }
+
+  #endWatched(nowMs: number): void {
+    const startMs = this.#watchedFromMs as number;
+    this.#watchedFromMs = undefined;
+    this.#noteSilence({ startMs, endMs: nowMs, idleMs: performance.nodeTiming.idleTime });
+    this.#markedAtMs = nowMs;
+  }
+
+  /** Since when there has been no mark, what the loop was idle since then left out. */
+  #silentSince(nowMs: number, idleMs: number): number {
+    const gapMs = nowMs - this.#markedAtMs;
+    return this.#markedAtMs + (gapMs - busyWithin(gapMs, idleMs - this.#idleAtMarkMs));
+  }
+
+  #noteSilence({ startMs, endMs, idleMs }: { startMs: number; endMs: number; idleMs: number }): void {
+    const isLong = endMs - startMs >= this.#options.longSilenceMs;
+    const given = isLong || this.#timesAreOld(endMs, idleMs) ? this.#takeTimes(endMs, idleMs) : undefined;
+    const waitedMs = startMs - this.#markedAtMs;
+    if (isLong && this.#silences.length < MAX_SILENCES)
+      this.#silences.push({ startMs, endMs, waitedMs, given });
+    this.#idleAtMarkMs = idleMs;
+    this.#idleReadAtMs = endMs;
   }
 
   #beat(): void {

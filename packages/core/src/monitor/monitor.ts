@@ -33,6 +33,7 @@ export interface MonitorOptions {
 export interface MonitoredStall {
   readonly startMs: number;
   readonly endMs: number;
+  readonly waitedMs: number;
   readonly method: string;
   readonly route: string;
   readonly waitingRequests: number;
@@ -207,7 +208,7 @@ export class Monitor {
     const stoppedMs = this.#options.stoppedMs?.(turnMs) ?? 0;
     const watches = silences.map((silence) => ({
       silence,
-      endWatch: this.requests.watchWaiting(silence.endMs),
+      endWatch: this.requests.watchWaiting(silence.startMs),
     }));
     this.#turnsToNote += 1;
     this.#afterArrivals(() => {
@@ -218,7 +219,7 @@ export class Monitor {
   }
 
   #noteSilence(
-    { startMs, endMs, given }: Silence,
+    { startMs, endMs, waitedMs, given }: Silence,
     stoppedMs: number,
     waitingFor: (owner: RouteOwner | undefined) => number,
   ): void {
@@ -230,7 +231,16 @@ export class Monitor {
       conclude: (owner) => {
         const { method = '' } = owner ?? {};
         const [route, waitingRequests] = [routeName(owner), waitingFor(owner)];
-        this.#options.onStall?.({ startMs, endMs, method, route, waitingRequests, given, stoppedMs });
+        this.#options.onStall?.({
+          startMs,
+          endMs,
+          waitedMs,
+          method,
+          route,
+          waitingRequests,
+          given,
+          stoppedMs,
+        });
       },
     });
   }

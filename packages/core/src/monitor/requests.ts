@@ -209,7 +209,7 @@ export class RequestMonitor implements RequestWatcher {
     timing.headersAtMs = nowMs;
     timing.statusCode = typeof args[0] === 'number' ? args[0] : res.statusCode;
     const { running, serverTiming, eventLoop, collecting } = this.options;
-    eventLoop.mark(nowMs);
+    eventLoop.markWithin(nowMs);
     if (tracked.beginSign >= 0) tracked.headSign = running.note(nowMs, timing);
     // A head that Node has refused may have left ours behind.
     if (!serverTiming || (refusedBefore && res.hasHeader(SERVER_TIMING))) return;
@@ -220,13 +220,13 @@ export class RequestMonitor implements RequestWatcher {
   }
 
   /**
-   * Watches who had to wait while the loop was blocked until that time, from now on: gives the way to end that, which gives the
-   * way to count them once it is known whose request blocked it.
+   * Watches who had to wait while the loop was blocked since that time, from now on: gives the way to end that, which gives the
+   * way to count them once it is known whose request blocked it. Nobody but who blocked it can have ended meanwhile.
    */
-  watchWaiting(endMs: number): () => (owner: RouteOwner | undefined) => number {
+  watchWaiting(startMs: number): () => (owner: RouteOwner | undefined) => number {
     const ended: RouteOwner[] = [];
     this.#ended.forEach((_startedAtMs, endedAtMs, owner) => {
-      if (endedAtMs >= endMs) ended.push(owner);
+      if (endedAtMs > startMs) ended.push(owner);
     });
     this.#watching.push(ended);
     return () => {
@@ -261,7 +261,7 @@ export class RequestMonitor implements RequestWatcher {
     if (!this.#inFlight.delete(tracked)) return;
     const { timing } = tracked;
     const endedAtMs = performance.now();
-    this.options.eventLoop.mark(endedAtMs);
+    this.options.eventLoop.markWithin(endedAtMs);
     timing.endedAtMs = endedAtMs;
     timing.statusCode = statusCode;
     timing.aborted = aborted;

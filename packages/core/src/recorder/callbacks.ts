@@ -44,6 +44,35 @@ export function callbacksOf(chunks: readonly Chunk[], stretch: Stretch): Callbac
   return callbacks;
 }
 
+/** The event loop's own beat does not let it wait for longer. */
+const LONGEST_WAIT_MICROS = 20_000;
+
+/**
+ * Where a stretch really begins that the event loop has waited before. A sample is a signal, which makes libuv forget how long it
+ * has waited by then, so that the time seems to be work's. The work came after the last look at a waiting loop, and after as much of
+ * what is known to have been waited as was not before that look: that may be all or nothing, and the half is not far off.
+ */
+export function startAfterWait(
+  chunks: readonly Chunk[],
+  { startedMicros, endedMicros, waitedMs }: Stretch & { readonly waitedMs: number },
+): number {
+  const waitedMicros = waitedMs * 1000;
+  const range = { fromMicros: startedMicros - waitedMicros, toMicros: endedMicros };
+  let waitingMicros: number | undefined;
+  let workingMicros = Infinity;
+  for (const { kind, timeMicros } of looksBetween(chunks, range)) {
+    if (timeMicros > startedMicros + LONGEST_WAIT_MICROS) break;
+    if (kind === 'idle') waitingMicros = timeMicros;
+    else if (timeMicros > startedMicros) {
+      workingMicros = timeMicros;
+      break;
+    }
+  }
+  if (waitingMicros === undefined) return startedMicros;
+  const earliestMicros = Math.max(startedMicros, waitingMicros);
+  return (earliestMicros + Math.min(waitingMicros + waitedMicros, workingMicros)) / 2;
+}
+
 function hasId({ asyncId, chunk }: StallLook): boolean {
   return asyncId !== 0 && !chunk.jobsHaveIds;
 }
@@ -81,12 +110,18 @@ export interface StallLook extends ChunkLook {
 /** The looks that found the thread at work during the stall, in the order of time. */
 function looksIn(chunks: readonly Chunk[], { startedMicros, endedMicros }: Stretch): StallLook[] {
   const range = { fromMicros: startedMicros - NEAR_MICROS, toMicros: endedMicros + NEAR_MICROS };
+  return looksBetween(chunks, range).filter(({ kind }) => kind !== 'idle');
+}
+
+function looksBetween(
+  chunks: readonly Chunk[],
+  range: { readonly fromMicros: number; readonly toMicros: number },
+): StallLook[] {
   return chunks
     .filter(({ fromMicros, toMicros }) => toMicros > range.fromMicros && fromMicros < range.toMicros)
     .flatMap((chunk) =>
       [...looksOf(chunk, { ...range, beforeMicros: range.fromMicros })].map((look) => ({ ...look, chunk })),
-    )
-    .filter(({ kind }) => kind !== 'idle');
+    );
 }
 
 /**

@@ -18,6 +18,8 @@ export interface RecorderOptions {
   windowMs: number;
   /** Told of every harvest, before anybody reads it. */
   onHarvest(chunk: Chunk): void;
+  /** Told when a callback of the recorder's own begins to work, and when it has. */
+  onTurn(): void;
   /** Told when somebody else needs what the sampler has, before they take it. */
   onRival(): void;
   /** Told once when the sampler fails while it runs; the recorder has then stopped. */
@@ -256,7 +258,9 @@ export class Recorder implements SampleSource {
   #schedule(durationMs: number): void {
     this.#harvestDueMs = performance.now() + durationMs;
     const harvest = (): void => {
+      this.#options.onTurn();
       this.harvest();
+      this.#options.onTurn();
       if (this.startedMicros !== 0) this.#schedule(this.#harvestEveryMs);
     };
     // Whoever asks for an early harvest may be at work on a request: its context must not live on here, nor label what we do.

@@ -40,6 +40,8 @@ export class RecorderSession {
   onFailure: (error: LoopprofError) => void = () => {};
   /** Told of every harvest. */
   onHarvest: (summary: HarvestSummary) => void = () => {};
+  /** Told when a callback of the session's own begins to work, and when it has. */
+  onTurn: () => void = () => {};
   /** Told when the engine gives way to another profiler. */
   onFallback: (reason: string) => void = () => {};
   readonly waits: Waits;
@@ -121,6 +123,7 @@ export class RecorderSession {
           windowMs: this.options.windowMs,
           labels: this.options.labels,
           onHarvest: (chunk) => this.onHarvest(summarize(chunk, this.options.cpuSampleIntervalMicros)),
+          onTurn: () => this.onTurn(),
           onRival: () => this.#giveWay(),
           onFailure: (error) => this.#onCpuFailure(error),
         });

@@ -5,7 +5,7 @@
 import type { LabelSet } from '../engine/engine.js';
 import { CPU_IN_NEXT, type Chunk } from './chunk.js';
 import type { Frame } from './frames.js';
-import { callbacksOf, type Callback, type StallLook } from './callbacks.js';
+import { callbacksOf, startAfterWait, type Callback, type StallLook } from './callbacks.js';
 import { StackTree } from './stack-tree.js';
 
 /**
@@ -18,6 +18,8 @@ export type StallCause = 'javascript' | 'gc' | 'sync-io' | 'host';
 export interface SeenStall {
   readonly startedMicros: number;
   readonly endedMicros: number;
+  /** How long the event loop waited right before, as far as that is known. */
+  readonly waitedMs: number;
   /** Empty where it was no request's. */
   readonly method: string;
   readonly route: string;
@@ -134,7 +136,8 @@ export class Stalls {
   }
 
   /** One callback was all of it, or several were: each that was long enough is a stall of its own. */
-  #conclude(seen: SeenStall, chunks: readonly Chunk[]): void {
+  #conclude(told: SeenStall, chunks: readonly Chunk[]): void {
+    const seen = { ...told, startedMicros: startAfterWait(chunks, told) };
     const callbacks = callbacksOf(chunks, seen);
     const isAlone = callbacks.length === 1;
     let restMs = (seen.endedMicros - seen.startedMicros) / 1000;

@@ -7,6 +7,7 @@ import { isLoopprofError, LoopprofError, messageOf } from '../errors.js';
 import type { Logger } from '../logger.js';
 import { ProfileRegistry } from '../profiles/registry.js';
 import type { BlockedState, ProfileSources } from '../profiles/sources.js';
+import { callbacksOf } from '../recorder/callbacks.js';
 import { captureBlocked } from '../snapshots/contents.js';
 import type { Vitals } from '../snapshots/readings.js';
 import { snapshotReason, type Snapshot } from '../snapshots/snapshot.js';
@@ -75,7 +76,10 @@ export class StandIn {
     try {
       if (await this.#options.main.isPausedByDebugger()) return;
       const vitals = await this.#readVitals();
-      this.#options.pulse.aloneWithRules(() => this.#lookWith(vitals, forMs + performance.now() - beganMs));
+      // Native code is one callback, and gives no samples.
+      const callbackMs = vitals ? await this.#callbackMs() : Infinity;
+      const seenMs = forMs + performance.now() - beganMs;
+      this.#options.pulse.aloneWithRules(() => this.#lookWith(vitals, { seenMs, callbackMs }));
     } catch {
       // The main thread looks again when it can.
     } finally {
@@ -109,7 +113,27 @@ export class StandIn {
     }
   }
 
-  #lookWith(vitals: Vitals | undefined, seenMs: number): void {
+  /** How long the callback has lasted that runs now, as far as samples tell it from those before: a long turn of many is no stall. */
+  async #callbackMs(): Promise<number> {
+    const { rules, sources } = this.#options;
+    const blocked = sources.blocked();
+    if (!blocked || !rules.some(({ on }) => on === 'stall')) return Infinity;
+    try {
+      const endedMicros = Date.now() * 1000;
+      const startedMicros = endedMicros - blocked.forMs * 1000;
+      const { chunks } = await sources.recorder().window(startedMicros, endedMicros);
+      const running = callbacksOf(chunks, { startedMicros, endedMicros }).at(-1);
+      return running ? (endedMicros - running.fromMicros) / 1000 : Infinity;
+    } catch {
+      // Nothing is sampled, or nothing gets in any more.
+      return Infinity;
+    }
+  }
+
+  #lookWith(
+    vitals: Vitals | undefined,
+    { seenMs, callbackMs }: { seenMs: number; callbackMs: number },
+  ): void {
     const { line, sources, sent } = this.#options;
     line.drain();
     const blocked = sources.blocked();
@@ -120,9 +144,10 @@ export class StandIn {
     const { method, route } = blocked;
     // It may have returned and be blocked anew.
     const forMs = Math.min(seenMs, blocked.forMs);
+    const durationMs = Math.min(forMs, callbackMs);
     const stall = {
-      startedMs: nowMs - forMs,
-      durationMs: forMs,
+      startedMs: nowMs - durationMs,
+      durationMs,
       ...(method === undefined ? {} : { method }),
       ...(route === undefined ? {} : { route }),
       ongoing: true,

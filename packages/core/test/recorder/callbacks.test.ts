@@ -1,4 +1,4 @@
-import { callbacksOf } from '../../src/recorder/callbacks.js';
+import { callbacksOf, startAfterWait } from '../../src/recorder/callbacks.js';
 import type { Chunk } from '../../src/recorder/chunk.js';
 import { pseudoFrame, type Frame } from '../../src/recorder/frames.js';
 
@@ -10,6 +10,7 @@ const FRAMES: Record<string, readonly Frame[]> = {
   resumed: [frame('later', '/app.js')],
   job: [frame('processTicksAndRejections', 'node:internal/process'), frame('later', '/app.js')],
   collector: [pseudoFrame('(garbage collector)')],
+  waiting: [pseudoFrame('(idle)')],
 };
 
 /** A chunk of looks every 10 ms from 5 ms on: where the thread was, and the id of the callback. */
@@ -79,4 +80,22 @@ it('without ids, by the function of the app that Node has called', () => {
 it('takes a stretch without looks for one', () => {
   const stretch = { startedMicros: 10_000, endedMicros: 80_000 };
   expect(callbacksOf([], stretch)).toEqual([{ fromMicros: 10_000, toMicros: 80_000, looks: [] }]);
+});
+
+it.each([
+  ['begins where it seems to, when no look has found it waiting', ['first', 'first'], 2, 0],
+  [
+    'begins after a look that has found it waiting, and half of what is known of the wait',
+    ['waiting', 'first'],
+    2,
+    6,
+  ],
+  ['begins after the last of several looks', ['waiting', 'waiting', 'first'], 2, 16],
+  ['has begun when a look finds it at work', ['waiting', 'first'], 30, 10],
+  ['does not begin later because it was idle later', ['first', 'waiting', 'first'], 2, 0],
+  ['has waited no longer than for the next beat', ['waiting', 'waiting', 'waiting', 'waiting'], 2, 16],
+] as const)('a stretch %s', (_what, looks, waitedMs, startMs) => {
+  const chunk = chunkOf(looks.map((where) => [where, 7] as const));
+  const stretch = { startedMicros: 0, endedMicros: looks.length * 10_000, waitedMs };
+  expect(startAfterWait([chunk], stretch) / 1000).toBe(startMs);
 });
