@@ -293,7 +293,7 @@ it.each(ENGINES)(
       expect(Math.max(...found.map(({ durationMs }) => durationMs))).toBeGreaterThan(0.9 * ms);
     }
     const delays = (await fetchProfile(`${pprof}block`)).samples.map(({ labels }) => labels['route']);
-    for (const name of promised) expect(delays).toContain(routeOf(name));
+    for (const name of promised.filter((each) => each in lengths)) expect(delays).toContain(routeOf(name));
   },
 );
 
