@@ -393,13 +393,14 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
     if (config.triggers.some(({ on }) => on === 'outOfMemory')) this.#exportWhenExhausted(config, directory);
     const rules = watchedRules(config.triggers);
     if (rules.length === 0) return;
-    const { monitor, stalls, sidecar } = this.#thread();
+    const { monitor, session, stalls, sidecar } = this.#thread();
     const contextId = this.#contextId;
     this.#watch = new TriggerWatch({
       rules,
       monitor,
       stalls: () => stalls,
       maxRoutes: config.maxSeries,
+      harvestWithin: (durationMs) => session.harvestWithin(durationMs),
       logger: this.#logger,
       inStep: (look) => {
         if (sidecar && contextId !== undefined) sidecar.lookAtRules(contextId, look);

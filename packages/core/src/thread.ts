@@ -153,7 +153,8 @@ export function startThread(options: ThreadOptions): Thread {
     readStalls();
     return blocks.read();
   };
-  session.onHarvest = ({ cpuNanos, looks, toMicros, chunk }) => {
+  session.onHarvest = ({ cpuNanos, looks, idleMs, ofMs, toMicros, chunk }) => {
+    monitor.eventLoop.time.looked(idleMs, ofMs);
     sidecar?.sendChunk(chunk, session.recorder().startedMicros);
     for (const [set, nanos] of cpuNanos) {
       monitor.requests.chargeCpu(set?.['method'] ?? '', set?.['route'] ?? NO_REQUEST, nanos / 1e6);

@@ -19,6 +19,8 @@ export interface TriggerWatchOptions {
   readonly stalls: () => { readonly count: number; readonly last: readonly Stall[] };
   /** Routes kept apart. */
   readonly maxRoutes: number;
+  /** Has the samples looked at by then, which tell how busy the event loop is. */
+  readonly harvestWithin: (durationMs: number) => void;
   readonly logger: Logger;
   /** Has the look had in step with the sidecar, which looks while this thread cannot; or leaves this one out. */
   readonly inStep: (look: () => Look) => void;
@@ -93,9 +95,8 @@ export class TriggerWatch {
 
   /** What can be read whatever this thread is in the middle of. */
   vitals(): Vitals {
-    const { active, idle } = performance.eventLoopUtilization();
     return {
-      loop: { activeMs: active, idleMs: idle },
+      loop: this.#options.monitor.eventLoop.time.read(),
       rssBytes: process.memoryUsage.rss(),
       heapUsedBytes: oldGenerationBytes(),
       collected: this.#options.monitor.gc.collected,
@@ -104,8 +105,9 @@ export class TriggerWatch {
 
   /** Never throws: a timer of the host's process runs it. */
   #look(): void {
-    const { logger, inStep, onFired } = this.#options;
+    const { logger, inStep, onFired, rules, harvestWithin } = this.#options;
     try {
+      if (rules.some(({ on }) => on === 'highLoad')) harvestWithin(READ_EVERY_MS / 2);
       let look: Look | undefined;
       inStep(() => {
         look = this.#triggers.look(this.#read(), monotonicMs());

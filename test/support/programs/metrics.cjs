@@ -51,7 +51,6 @@ async function main() {
   const startedMs = performance.now();
   await profiler.start();
   observer.observe({ entryTypes: ['gc'] });
-  const loop = performance.eventLoopUtilization();
   const read = () => profiler.reportMetrics();
   const out = { cpus: Number(execFileSync('nproc', { encoding: 'utf8', env: {} })) };
 
@@ -78,7 +77,6 @@ async function main() {
   out.loop = {
     metrics: read(),
     blockedMs: blockedMs[0] + blockedMs[1],
-    utilization: performance.eventLoopUtilization(performance.eventLoopUtilization(), loop).utilization,
   };
   await profiler.stop();
   console.log(JSON.stringify(out));

@@ -1,5 +1,6 @@
 import { Intervals } from './intervals.js';
 import { LatencyHistogram } from './latency-histogram.js';
+import { LoopTime, type LoopTimes } from './loop-time.js';
 
 /** Distance of the heartbeats. */
 const BEAT_MS = 20;
@@ -21,7 +22,7 @@ const IDLE_READ_EVERY_MS = 0.5;
  * is given next to nothing.
  */
 const TIMES_READ_EVERY_WORK_MS = 5;
-const TIMES_READ_EVERY_MS = 100;
+const TIMES_READ_EVERY_MS = 20;
 
 /** Of one turn; it would have to last for seconds to have more. */
 const MAX_SILENCES = 100;
@@ -77,9 +78,10 @@ export interface EventLoopOptions extends EventLoopListeners {
 export class EventLoopMonitor {
   /** When the loop was blocked. */
   readonly blocked = new Intervals();
+  readonly time = new LoopTime();
   readonly #options: EventLoopOptions;
   readonly #delay = new LatencyHistogram();
-  #readings: { idleMs: number; activeMs: number }[] = [];
+  #readings: LoopTimes[] = [];
   #timer: NodeJS.Timeout | undefined;
   #beatAtMs = 0;
   #idleMs = 0;
@@ -103,7 +105,7 @@ export class EventLoopMonitor {
     this.#timesAtMs = this.#beatAtMs;
     this.#idleMs = this.#idleAtMarkMs = this.#idleAtTimesMs = performance.nodeTiming.idleTime;
     this.#times = this.#options.threadTimes?.();
-    this.#readings = [this.#reading()];
+    this.#readings = [this.time.read()];
     this.#timer = setInterval(() => this.#beat(), BEAT_MS);
     this.#timer.unref();
   }
@@ -127,7 +129,7 @@ export class EventLoopMonitor {
   /** Share of the last ten seconds in which the loop was not waiting; since the start before that. */
   get utilization(): number {
     const from = this.#readings[0];
-    const to = this.#reading();
+    const to = this.time.read();
     const activeMs = to.activeMs - (from?.activeMs ?? 0);
     const idleMs = to.idleMs - (from?.idleMs ?? 0);
     return activeMs + idleMs > 0 ? activeMs / (activeMs + idleMs) : 0;
@@ -215,7 +217,7 @@ export class EventLoopMonitor {
     if (this.#silences.length > 0) this.#silences = [];
     if (nowMs - this.#readingAtMs >= READING_EVERY_MS) {
       this.#readingAtMs = nowMs;
-      this.#readings.push(this.#reading());
+      this.#readings.push(this.time.read());
       if (this.#readings.length > READINGS) this.#readings.shift();
     }
     this.#options.onBeat();
@@ -238,11 +240,6 @@ export class EventLoopMonitor {
       times &&
       before && { cpuMs: times.cpuMs - before.cpuMs, runDelayMs: times.runDelayMs - before.runDelayMs }
     );
-  }
-
-  #reading(): { idleMs: number; activeMs: number } {
-    const { idle, active } = performance.eventLoopUtilization();
-    return { idleMs: idle, activeMs: active };
   }
 }
 

@@ -47,14 +47,23 @@ export function callbacksOf(chunks: readonly Chunk[], stretch: Stretch): Callbac
 /** The event loop's own beat does not let it wait for longer. */
 const LONGEST_WAIT_MICROS = 20_000;
 
+/** A stretch that the event loop has waited before. */
+export interface StretchAfterWait extends Stretch {
+  /** How long that was, as far as it is known. */
+  readonly waitedMs: number;
+  /** For how long the thread has been given a core since, or could have used one; undefined where the system does not tell. */
+  readonly workedMs: number | undefined;
+}
+
 /**
- * Where a stretch really begins that the event loop has waited before. A sample is a signal, which makes libuv forget how long it
- * has waited by then, so that the time seems to be work's. The work came after the last look at a waiting loop, and after as much of
- * what is known to have been waited as was not before that look: that may be all or nothing, and the half is not far off.
+ * Where such a stretch really begins. A sample is a signal, which makes libuv forget how long it has waited by then, so that the
+ * time seems to be work's. The work came after the last look at a waiting loop, and after as much of what is known to have been
+ * waited as was not before that look: that may be all or nothing. What the thread worked tells, unless it has slept as well;
+ * then the half is not far off.
  */
 export function startAfterWait(
   chunks: readonly Chunk[],
-  { startedMicros, endedMicros, waitedMs }: Stretch & { readonly waitedMs: number },
+  { startedMicros, endedMicros, waitedMs, workedMs }: StretchAfterWait,
 ): number {
   const waitedMicros = waitedMs * 1000;
   const range = { fromMicros: startedMicros - waitedMicros, toMicros: endedMicros };
@@ -70,7 +79,10 @@ export function startAfterWait(
   }
   if (waitingMicros === undefined) return startedMicros;
   const earliestMicros = Math.max(startedMicros, waitingMicros);
-  return (earliestMicros + Math.min(waitingMicros + waitedMicros, workingMicros)) / 2;
+  const latestMicros = Math.min(waitingMicros + waitedMicros, workingMicros);
+  const byWorkMicros = workedMs === undefined ? Infinity : endedMicros - workedMs * 1000;
+  if (byWorkMicros <= latestMicros) return Math.max(earliestMicros, byWorkMicros);
+  return (earliestMicros + latestMicros) / 2;
 }
 
 function hasId({ asyncId, chunk }: StallLook): boolean {

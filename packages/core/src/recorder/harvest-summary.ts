@@ -9,6 +9,9 @@ export interface HarvestSummary {
   readonly cpuNanos: ReadonlyMap<LabelSet | undefined, number>;
   /** The looks that found the thread at work, in the order of time. */
   readonly looks: readonly { readonly timeMicros: number; readonly labels: LabelSet | undefined }[];
+  /** For how long of the time since the harvest before they found it waiting for something to do. */
+  readonly idleMs: number;
+  readonly ofMs: number;
   readonly toMicros: number;
   readonly chunk: Chunk;
 }
@@ -20,5 +23,18 @@ export function summarize(chunk: Chunk, intervalMicros: number): HarvestSummary 
   looks.forEach(({ labels }, index) =>
     cpuNanos.set(labels, (cpuNanos.get(labels) ?? 0) + (nanos[index] as number)),
   );
-  return { cpuNanos, looks: looks.filter(({ kind }) => kind !== 'idle'), toMicros: chunk.toMicros, chunk };
+  let idleNanos = 0;
+  let allNanos = 0;
+  for (const { kind, gapNanos } of looks) {
+    if (kind === 'idle') idleNanos += gapNanos;
+    allNanos += gapNanos;
+  }
+  return {
+    cpuNanos,
+    looks: looks.filter(({ kind }) => kind !== 'idle'),
+    idleMs: idleNanos / 1e6,
+    ofMs: allNanos / 1e6,
+    toMicros: chunk.toMicros,
+    chunk,
+  };
 }

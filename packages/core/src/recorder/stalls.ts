@@ -137,7 +137,9 @@ export class Stalls {
 
   /** One callback was all of it, or several were: each that was long enough is a stall of its own. */
   #conclude(told: SeenStall, chunks: readonly Chunk[]): void {
-    const seen = { ...told, startedMicros: startAfterWait(chunks, told) };
+    const { cpuMs, runDelayMs = 0 } = told;
+    const workedMs = cpuMs === undefined ? undefined : cpuMs + runDelayMs;
+    const seen = { ...told, startedMicros: startAfterWait(chunks, { ...told, workedMs }) };
     const callbacks = callbacksOf(chunks, seen);
     const isAlone = callbacks.length === 1;
     let restMs = (seen.endedMicros - seen.startedMicros) / 1000;

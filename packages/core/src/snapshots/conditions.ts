@@ -9,7 +9,7 @@ import {
   type StallTrigger,
   type WatchedRule,
 } from '../trigger-rules.js';
-import type { Readings, RouteReading } from './readings.js';
+import type { Readings, RouteReading, Vitals } from './readings.js';
 
 /** What was measured and what it was measured against, by name; units are in the names. */
 export type TriggerValues = Readonly<Record<string, number | string | boolean>>;
@@ -67,6 +67,8 @@ function highLoad({ utilizationAbove, forMs = 10_000 }: HighLoadTrigger): Condit
   let since: { activeMs: number; idleMs: number; atMs: number } | undefined;
   return ({ loop }, atMs) => {
     const now = { ...loop, atMs };
+    // Nothing is known yet of the time since.
+    if (before && totalBetween(before, now) <= 0) return undefined;
     const utilization = before && utilizationBetween(before, now);
     if (utilization === undefined || utilization <= utilizationAbove) since = undefined;
     else since ??= before;
@@ -76,14 +78,15 @@ function highLoad({ utilizationAbove, forMs = 10_000 }: HighLoadTrigger): Condit
   };
 }
 
-function utilizationBetween(
-  from: { activeMs: number; idleMs: number },
-  to: { activeMs: number; idleMs: number },
-): number {
-  const activeMs = to.activeMs - from.activeMs;
-  const totalMs = activeMs + to.idleMs - from.idleMs;
+type LoopReading = Vitals['loop'];
+
+function totalBetween(from: LoopReading, to: LoopReading): number {
+  return to.activeMs - from.activeMs + to.idleMs - from.idleMs;
+}
+
+function utilizationBetween(from: LoopReading, to: LoopReading): number {
   // Two threads measure it, the one that is blocked finer than the one that watches it.
-  return totalMs > 0 ? Math.min(1, activeMs / totalMs) : 0;
+  return Math.min(1, (to.activeMs - from.activeMs) / totalBetween(from, to));
 }
 
 /** A collection that nobody has told of, while the event loop is blocked, shows in that less is used than by this share. */

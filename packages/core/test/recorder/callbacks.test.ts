@@ -96,6 +96,19 @@ it.each([
   ['has waited no longer than for the next beat', ['waiting', 'waiting', 'waiting', 'waiting'], 2, 16],
 ] as const)('a stretch %s', (_what, looks, waitedMs, startMs) => {
   const chunk = chunkOf(looks.map((where) => [where, 7] as const));
-  const stretch = { startedMicros: 0, endedMicros: looks.length * 10_000, waitedMs };
+  const stretch = { startedMicros: 0, endedMicros: looks.length * 10_000, waitedMs, workedMs: undefined };
+  expect(startAfterWait([chunk], stretch) / 1000).toBe(startMs);
+});
+
+it.each([
+  ['begins as long before its end as the thread has worked', 13, 7],
+  ['begins after the last look that found it waiting, whatever was worked before', 18, 5],
+  ['begins half the way where the thread has slept in it as well', 8, 6.5],
+] as const)('a stretch %s', (_what, workedMs, startMs) => {
+  const chunk = chunkOf([
+    ['waiting', 7],
+    ['first', 7],
+  ]);
+  const stretch = { startedMicros: 0, endedMicros: 20_000, waitedMs: 3, workedMs };
   expect(startAfterWait([chunk], stretch) / 1000).toBe(startMs);
 });

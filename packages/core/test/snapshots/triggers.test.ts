@@ -195,6 +195,15 @@ describe('highLoad', () => {
       { utilization: 1, utilizationAbove: 0.9, forMs: 8000 },
     ]);
   });
+
+  it('takes readings between two harvests, which know nothing new, for neither busy nor quiet', () => {
+    const triggers = new Triggers([rule]);
+    const fired = firedIn(triggers, 0, 30, (n) => {
+      const knownMs = 1000 * (n - (n % 3));
+      return well(n, { loop: { activeMs: knownMs, idleMs: 0 } });
+    });
+    expect(fired).toHaveLength(1);
+  });
 });
 
 describe('heapGrowth', () => {
