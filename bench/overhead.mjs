@@ -2,8 +2,8 @@
 //   node bench/overhead.mjs [--nodes 20,24] [--frameworks express,koa,fastify] [--only bare,everything] [--peers]
 //                           [--rounds 7] [--seconds 4] [--warm-up 3] [--patience 3] [--young 16]
 // --nodes takes major versions that `npm run nodes` has fetched; without it the Node that runs this is measured. --peers installs
-// the packages of others into .cache/peers and measures them too. A round is so many seconds for each, one at a time in turns; a
-// second in which others kept the machine busy is measured again, up to --patience times. It needs two cores or more.
+// the packages of others into .cache/peers and measures them too. A round is so many seconds for each, one at a time in turns, in
+// processes of its own; a second in which others kept the machine busy is measured again, up to --patience times. It needs two cores or more.
 // --young fixes V8's young generation to that many MB per semi-space, for all alike: left to itself it starts at 1 and doubles by how
 // much a process has kept so far, modules that it has loaded included, and a server that small is a quarter cheaper or dearer by where
 // it happens to stand. 0 leaves it to V8.
@@ -135,29 +135,33 @@ const rotated = (list, by) => [...list.slice(by % list.length), ...list.slice(0,
 
 async function run({ major, binary }) {
   if (values.peers) installPeers(major);
-  const entries = [];
-  for (const { framework, names } of field(major)) {
-    for (const name of names)
-      entries.push({ framework, name, server: await Server.start(binary, name, framework), figures: [] });
+  const groups = field(major).map(({ framework, names }) =>
+    names.map((name) => ({ framework, name, server: undefined, figures: [], seconds: [] })),
+  );
+  for (let round = 0; round < rounds; round++) {
+    process.stderr.write(`Node ${major}: round ${round + 1} of ${rounds}\n`);
+    for (const group of rotated(groups, round)) await inFreshProcesses(group, binary, round);
   }
+  print(groups.flat());
+}
+
+/** What V8 makes of a process differs by a tenth from one to the next: each round has processes of its own. */
+async function inFreshProcesses(group, binary, round) {
   try {
-    for (const { server } of entries) await server.measure(warmUp);
-    for (let round = 0; round < rounds; round++) {
-      process.stderr.write(`Node ${major}: round ${round + 1} of ${rounds}\n`);
-      for (const framework of rotated(values.frameworks.split(','), round)) {
-        const group = entries.filter((entry) => entry.framework === framework);
-        await measureRound(group, round);
-      }
+    for (const entry of group) {
+      entry.server = await Server.start(binary, entry.name, entry.framework);
+      entry.node = entry.server.node;
+      await entry.server.measure(warmUp);
     }
-    for (const { framework, name, server } of entries) {
+    await measureRound(group, round);
+    for (const { framework, name, server } of group) {
       const counted = await server.counted();
       if (counted !== undefined && Math.abs(counted - server.sent) > 0.01 * server.sent)
         console.error(`${framework}, ${name}: has counted ${counted} requests of ${server.sent}`);
     }
   } finally {
-    for (const { server } of entries) server.stop();
+    for (const { server } of group) server?.stop();
   }
-  print(entries);
 }
 
 /** One figure for each, of so many seconds: one at a time in turns, and each turn begins with another one. */
@@ -166,6 +170,7 @@ async function measureRound(group, round) {
   for (let second = 0; second < seconds; second++) {
     for (const index of rotated([...group.keys()], round + second)) {
       const { cpuMicros, requests, others } = await group[index].server.measureQuietly(1);
+      group[index].seconds.push(cpuMicros / requests);
       sums[index].cpuMicros += cpuMicros;
       sums[index].requests += requests;
       sums[index].others += others / seconds;
@@ -174,23 +179,35 @@ async function measureRound(group, round) {
   group.forEach(({ figures }, index) => figures.push(sums[index]));
 }
 
+/** Others on the same machine only ever add: the figure that a quarter of the seconds stay below tells most of what is one's own. */
+const lowestQuarter = ({ seconds: figures }) => figures.toSorted((a, b) => a - b)[figures.length >> 2];
+
 function print(entries) {
   const perRequest = ({ figures }) => figures.map(({ cpuMicros, requests }) => cpuMicros / requests);
-  const bareOf = (framework) =>
-    perRequest(entries.find((entry) => entry.framework === framework && entry.name === 'bare'));
+  const bareEntry = (framework) =>
+    entries.find((entry) => entry.framework === framework && entry.name === 'bare');
   const cell = (figures, digits) => {
     const [lowest, highest] = [Math.min(...figures), Math.max(...figures)];
     return `${median(figures).toFixed(digits)} (${lowest.toFixed(digits)}-${highest.toFixed(digits)})`;
   };
-  console.log(`\nNode ${entries[0].server.node}\n`);
+  console.log(`\nNode ${entries[0].node}\n`);
   printTable(
-    ['framework', 'with', 'CPU µs per request', 'bare = 1'],
+    ['framework', 'with', 'CPU µs per request', 'bare = 1', 'lowest quarter, µs', 'bare = 1'],
     entries.map((entry) => {
       const { framework, name } = entry;
-      const bare = bareOf(framework);
-      const ratios = perRequest(entry).map((figure, round) => figure / bare[round]);
-      const ratio = name === 'bare' ? '1' : cell(ratios, 3);
-      return [framework, contestants[name].title, cell(perRequest(entry), 1), ratio];
+      const bare = bareEntry(framework);
+      const ratios = perRequest(entry).map((figure, round) => figure / perRequest(bare)[round]);
+      const low = lowestQuarter(entry);
+      const [ratio, lowRatio] =
+        name === 'bare' ? ['1', '1'] : [cell(ratios, 2), (low / lowestQuarter(bare)).toFixed(2)];
+      return [
+        framework,
+        contestants[name].title,
+        cell(perRequest(entry), 1),
+        ratio,
+        low.toFixed(1),
+        lowRatio,
+      ];
     }),
   );
   const others = entries.flatMap(({ figures }) => figures.map((figure) => figure.others));

@@ -51,6 +51,12 @@ export const contestants = {
   started: { ...loopprof('loopprof, started only', {}), use() {}, counted: undefined },
   metrics: loopprof('loopprof, metrics only', { enableCPU: false, enableMemory: false, labels: false }),
   everything: loopprof('loopprof, everything on', {}),
+  // What waits and pending operations are recorded for only while somebody asks, against not at all, and against all the time.
+  'no-waits': loopprof('loopprof, without goroutine and mutex', {
+    enableGoroutine: false,
+    enableMutex: false,
+  }),
+  sampled: loopprof('loopprof, `asyncSampleRate: 64`', { asyncSampleRate: 64 }),
   labels: { ...loopprof('loopprof, labels: true', { labels: true }), before: 24 },
 
   'prom-bundle': {
