@@ -58,6 +58,7 @@ it('each says in the log what fired with which values, and writes files', () => 
 });
 
 it.each([
+  ['stall', 'stall', '300 s: its cooldownMs is not over'],
   ['latency', 'latency', '300 s: its cooldownMs is not over'],
   ['errors', 'errors', '300 s: its cooldownMs is not over'],
   ['signal', 'signal', '60 s: its cooldownMs is not over'],
@@ -70,4 +71,15 @@ it.each([
     new RegExp(`^loopprof: trigger ${on} holds \\(.*\\) but takes no snapshot for \\d+ s: `),
   );
   expect(held?.replace(/for \d+ s/, `for ${why.split(':')[0]}`)).toContain(why);
+});
+
+it('a heap that stays large is held back, and the log says why', () => {
+  const held = linesOf('case', 'heap').flatMap(({ message }) =>
+    message?.includes(' holds (') ? [message] : [],
+  );
+  expect(held).toEqual([
+    expect.stringMatching(
+      /^loopprof: trigger heap holds \(.*\) but takes no snapshot for \d+ s: its cooldownMs is not over$/,
+    ),
+  ]);
 });

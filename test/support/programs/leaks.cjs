@@ -1,5 +1,6 @@
 // Leaks in leakRecords() until it dies. argv[2]: the profiler's configuration; argv[3]: what is done meanwhile, or 'slowly': at a
-// pace that leaves rules, which are looked at once a second, several looks between a half and the whole of a heap of 100 MB.
+// pace that leaves rules, which are looked at once a second, several looks between a half and the whole of a heap of 100 MB, and a
+// snapshot some seconds even on a busy machine.
 const { Profiler } = require('@loopprof/core');
 
 const slowly = process.argv[3] === 'slowly';
@@ -29,7 +30,7 @@ async function main() {
     leakRecords();
     otherWork();
     await new Promise((next) =>
-      slowly && kept.length > SLOW_FROM_RECORDS ? setTimeout(next, 60) : setImmediate(next),
+      slowly && kept.length > SLOW_FROM_RECORDS ? setTimeout(next, 150) : setImmediate(next),
     );
   }
 }

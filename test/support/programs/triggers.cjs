@@ -100,7 +100,7 @@ async function main() {
     // For whatever else may think that this is its case.
     await sleep(1100);
   }
-  for (const name of ['latency', 'errors', 'signal']) {
+  for (const name of ['stall', 'latency', 'errors', 'signal']) {
     print({ again: name });
     await Promise.all([once(said, 'held back'), CASES[name]()]);
   }

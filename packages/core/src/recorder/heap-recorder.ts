@@ -86,6 +86,7 @@ export class HeapRecorder implements HeapSource {
   /** The last reading of this run, for the case that somebody else ends it. */
   #lastRun: ReadonlyMap<number, HeapCounts> = new Map<number, HeapCounts>();
   #running = false;
+  #turningOver = false;
   #allocatedBytesAtStart = 0;
   #timer: NodeJS.Timeout | undefined;
   #checks = 0;
@@ -148,6 +149,9 @@ export class HeapRecorder implements HeapSource {
    */
   read({ gc }: { gc: boolean }): HeapReading {
     if (!this.#running) throw new LoopprofError('LOOPPROF_NOT_STARTED', 'The heap sampler is not running.');
+    // The sidecar may ask from inside of it, when there is no sampler for a moment.
+    if (this.#turningOver)
+      throw new LoopprofError('LOOPPROF_LOOP_BLOCKED', 'The heap sampler is just beginning anew: ask again.');
     if (gc) collectGarbage();
     if (this.#lent) return { ...this.#lent, memory: process.memoryUsage() };
     const run = this.#readRun();
@@ -274,6 +278,7 @@ export class HeapRecorder implements HeapSource {
   /** Runs in a timer of the host's process: what fails shows at the next reading. */
   #turnOver(): void {
     if (this.#counting !== 'both') return;
+    this.#turningOver = true;
     try {
       const samples = (allocatedBytes() - this.#allocatedBytesAtStart) / this.#options.intervalBytes;
       const isFull = samples >= MAX_SAMPLES;
@@ -294,6 +299,8 @@ export class HeapRecorder implements HeapSource {
       );
     } catch {
       // It has been stopped by somebody else.
+    } finally {
+      this.#turningOver = false;
     }
   }
 
