@@ -15,6 +15,12 @@ export interface ContextHolder {
 }
 
 /**
+ * The addon lets go of its holders when a profiler ends, and once more when V8 collects one after that, which ends the process
+ * (`Check failed: node->IsInUse()`). So none is ever collected: there are as many as label sets, for each start.
+ */
+const everMade: ContextHolder[] = [];
+
+/**
  * Node 24 and later keep the stores of AsyncLocalStorage in one map per asynchronous context, where the signal handler finds
  * ours. A holder is a native object, so there is one per label set, not per request.
  */
@@ -53,7 +59,10 @@ export class ContextFrameLabels implements LabelTrack {
 
   #holder(labels: LabelSet): ContextHolder {
     let holder = this.#holders.get(labels);
-    if (!holder) this.#holders.set(labels, (holder = this.#profiler.createContextHolder(labels)));
+    if (!holder) {
+      this.#holders.set(labels, (holder = this.#profiler.createContextHolder(labels)));
+      everMade.push(holder);
+    }
     return holder;
   }
 }
