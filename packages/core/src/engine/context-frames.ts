@@ -29,8 +29,9 @@ export class ContextFrames<T extends object> {
   readonly #frames = frameClass();
   #base: Frame;
   #baseSize = 0;
-  /** Copies of the base, by the value that they hold on top. */
-  readonly #copies = new Map<T, Frame>();
+  /** Copies of the base, by the value that they hold on top; all of one size. */
+  readonly #copies = new Map<T, NonNullable<Frame>>();
+  #copySize = 0;
   readonly #ours = new Set<Frame>();
   #candidate: Frame;
   #votes = 0;
@@ -48,17 +49,21 @@ export class ContextFrames<T extends object> {
       this.#consider(outer);
       return;
     }
-    // Somebody has taken a store out of it since.
-    if (this.#base && this.#base.size !== this.#baseSize) this.#adopt(this.#base);
     const copy = this.#copies.get(value);
-    if (copy) {
-      frames.set(copy);
-      return;
-    }
-    frames.set(this.#base);
+    if (copy?.size === this.#copySize && (this.#base?.size ?? 0) === this.#baseSize) frames.set(copy);
+    else this.#makeCopy(frames, value);
+  }
+
+  #makeCopy(frames: FrameClass, value: T): void {
+    const base = this.#base;
+    // Somebody may have taken a store out of it, or out of a copy, since.
+    if (this.#copies.has(value) || (base?.size ?? 0) !== this.#baseSize) this.#adopt(base);
+    frames.set(base);
     this.#store.enterWith(value);
     const made = frames.current();
+    if (!made) return;
     this.#copies.set(value, made);
+    this.#copySize = made.size;
     this.#ours.add(made);
   }
 

@@ -174,7 +174,11 @@ export class EventLoopMonitor {
   /** Ends with the callback: its promise jobs run when that is through, before the next one. */
   async #watch(): Promise<void> {
     await THROUGH;
-    if (this.#watchedFromMs !== undefined) this.#endWatched(performance.now());
+    try {
+      if (this.#watchedFromMs !== undefined) this.#endWatched(performance.now());
+    } catch {
+      // A rejection would be the host's.
+    }
   }
 
   #endWatched(nowMs: number): void {

@@ -20,7 +20,7 @@ export interface RuntimeMetrics {
   /** Share of the time since the profiler started that the thread spent collecting garbage. */
   readonly gcCPUFraction: number;
   readonly gcPauseTotalMs: number;
-  /** Of the last ten seconds, 0 to 1. */
+  /** Of the last ten seconds, 0 to 1; by the samples where there are any, as of their last harvest, which is at most some seconds ago. */
   readonly eventLoopUtilization: number;
   /** How late timers are, without the time they are set to. */
   readonly eventLoopDelay: {

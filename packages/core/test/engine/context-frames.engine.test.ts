@@ -80,6 +80,20 @@ describe('ContextFrames', () => {
     );
   });
 
+  it('keeps the stores of others for the next request when one takes them out of its own', async () => {
+    const store = new AsyncLocalStorage<object>();
+    const frames = new ContextFrames(store);
+    const users = new AsyncLocalStorage<string>();
+    await users.run('ada', () =>
+      inTurns(60, (index) => {
+        expect(users.getStore()).toBe('ada');
+        frames.enter(A);
+        expect(users.getStore()).toBe('ada');
+        if (SHOWS_FRAMES && index % 7 === 0) users.disable();
+      }),
+    );
+  });
+
   it('makes no copy for a value that was entered from the same context before', async () => {
     const store = new CountingStore();
     const frames = new ContextFrames(store);
