@@ -152,9 +152,13 @@ export class StandIn {
       ...(route === undefined ? {} : { route }),
       ongoing: true,
     };
+    const outside = vitalsFromOutside(last, { nowMs, forMs });
     const readings = {
       ...last.readings,
-      ...(vitals ?? vitalsFromOutside(last, { nowMs, forMs })),
+      ...outside,
+      ...vitals,
+      // The main thread goes by samples that it has not looked at yet.
+      loop: outside.loop,
       stalls: [stall],
       requests: [],
       signals: [],
