@@ -4,6 +4,7 @@ const { execFileSync } = require('node:child_process');
 const { readdirSync, readFileSync, writeSync } = require('node:fs');
 const { join } = require('node:path');
 const { totalmem } = require('node:os');
+const { once } = require('node:events');
 const { setTimeout: sleep } = require('node:timers/promises');
 const { Profiler } = require('@loopprof/core');
 
@@ -67,13 +68,15 @@ async function main() {
   await profiler.start();
   // For the sidecar.
   await sleep(400);
-  for (const step of steps) {
+  for (const [index, step] of steps.entries()) {
+    const taken = once(profiler, 'snapshot');
     const [name, argument] = step.split(' ');
     print({ step });
     STEPS[name](Number(argument));
     print({ ended: step });
     // For what the main thread makes of it.
     await sleep(1800);
+    if (index < steps.length - 1) await taken;
   }
   await profiler.stop();
 }
