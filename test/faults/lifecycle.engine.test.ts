@@ -77,6 +77,11 @@ describe('a process with a profiler and its server ends as it would without', ()
     },
   );
 
+  it('also when V8 has lost the order to end the sidecar, which ends itself then', async () => {
+    const exit = await runToEnd('exits-late.cjs');
+    expect(exit).toEqual({ code: 4, signal: null, stdout: '1\n', stderr: '' });
+  });
+
   function askOnce(url: string, agent: Agent): Promise<void> {
     return new Promise((resolve, reject) => {
       get(url, { agent }, (response) => response.resume().once('end', resolve)).once('error', reject);

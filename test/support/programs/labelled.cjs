@@ -12,14 +12,11 @@ const options = {
   cpuSampleIntervalMicros: 2000,
 };
 
-// By CPU, not by the clock: on a busy machine equal times are not equal CPU.
-function burn(cpuMs) {
-  const start = process.cpuUsage();
-  for (let sum = 0; ;) {
-    for (let n = 0; n < 10_000; n++) sum += Math.sqrt(n);
-    const { user, system } = process.cpuUsage(start);
-    if (user + system >= cpuMs * 1000) return sum;
-  }
+// By work, not by the clock, of which a busy machine gives unequal shares. A unit is about a millisecond.
+function burn(units) {
+  let sum = 0;
+  for (let n = 0; n < units * 500_000; n++) sum += Math.sqrt(n);
+  return sum;
 }
 async function inPieces(units) {
   burn(units);

@@ -94,11 +94,14 @@ export class Pulse {
     return Atomics.exchange(this.#fields, SIDECAR_STATE, PARKING) === UP;
   }
 
-  /** Lets the sidecar's thread wait until it is ended, or has to go on; not when it has to go on already. */
-  park(): void {
-    if (Atomics.compareExchange(this.#fields, SIDECAR_STATE, PARKING, PARKED) !== PARKING) return;
+  /**
+   * Lets the sidecar's thread wait until it is ended, or has to go on; not when it has to go on already. Gives false when neither
+   * has happened within `timeoutMs`.
+   */
+  park(timeoutMs: number): boolean {
+    if (Atomics.compareExchange(this.#fields, SIDECAR_STATE, PARKING, PARKED) !== PARKING) return true;
     Atomics.notify(this.#fields, SIDECAR_STATE);
-    Atomics.wait(this.#fields, SIDECAR_STATE, PARKED);
+    return Atomics.wait(this.#fields, SIDECAR_STATE, PARKED, timeoutMs) !== 'timed-out';
   }
 
   /** Waits until the sidecar has parked. */

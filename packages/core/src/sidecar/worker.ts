@@ -15,6 +15,9 @@ import type { SentChunk, SentNames } from './transfer.js';
 /** How often it is seen to that what is kept for blocked times is recent. */
 const REMEMBER_CHECK_MS = 250;
 
+/** How long a parked sidecar waits for its end before it ends itself. */
+const PARKED_FOR_MS = 200;
+
 const { port, pulseMemory, budgetMemory, ...options } = workerData as SidecarData & { port: MessagePort };
 const pulse = new Pulse(pulseMemory);
 const budget = new CaptureBudget(budgetMemory);
@@ -35,7 +38,8 @@ const atOnce: Record<string, Answerer> = {
   park: () => {
     closeDoor();
     giveUpWriting();
-    pulse.park();
+    // Rarely V8 loses the order to end a thread that waits, and the exit would wait for the thread for ever.
+    if (!pulse.park(PARKED_FOR_MS)) process.exit();
   },
   attach: (sent: SentContext) =>
     void contexts.set(
