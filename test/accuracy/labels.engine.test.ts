@@ -12,6 +12,14 @@ function labelled(profile: ReadProfile, label: string, value: string): number {
   );
 }
 
+/** What of a profile was sampled within a function. */
+function within(profile: ReadProfile, name: string): ReadProfile {
+  return {
+    ...profile,
+    samples: profile.samples.filter(({ stack }) => stack.some((frame) => frame.name === name)),
+  };
+}
+
 describe('labels of CPU samples', () => {
   let service: Service | undefined;
   afterEach(() => service?.stop());
@@ -23,15 +31,18 @@ describe('labels of CPU samples', () => {
       let seen: object | undefined;
       for (const seconds of [2, 5, 14]) {
         const profile = await fetchProfile(`${service.url}/debug/pprof/profile?seconds=${seconds}`);
-        const three = labelled(profile, 'route', '/three/:id');
-        const one = labelled(profile, 'route', '/one/:id');
-        const acme = labelled(profile, 'tenant', 'acme');
-        expect((three + one) / totalOf(profile, CPU)).toBeGreaterThan(0.5);
+        // What else is done for a request is the same for both routes, and on a busy machine not little.
+        const burning = within(profile, 'burn');
+        const three = labelled(burning, 'route', '/three/:id');
+        const one = labelled(burning, 'route', '/one/:id');
+        const acme = labelled(burning, 'tenant', 'acme');
+        // Before Node 24, a request that had begun before the capture has none.
+        const labelledPercent = (100 * (three + one)) / totalOf(burning, CPU);
         const threePercent = (100 * three) / (three + one);
         const acmePercent = (100 * acme) / (three + one);
         // One piece of four is under withLabels(), in Koa one of five.
         const known = framework === 'koa' ? 20 : 25;
-        if (Math.abs(threePercent - 75) <= 3 && Math.abs(acmePercent - known) <= 3) {
+        if (labelledPercent > 90 && Math.abs(threePercent - 75) <= 3 && Math.abs(acmePercent - known) <= 3) {
           const unrouted = labelled(profile, 'route', '(unrouted)');
           expect(unrouted / (three + one)).toBeLessThan(0.1);
           const methods = profile.samples
@@ -40,7 +51,7 @@ describe('labels of CPU samples', () => {
           expect(new Set(methods)).toEqual(new Set(['GET']));
           return;
         }
-        seen = { threePercent, acmePercent };
+        seen = { labelledPercent, threePercent, acmePercent };
       }
       expect(seen).toBeUndefined();
     },
@@ -48,17 +59,13 @@ describe('labels of CPU samples', () => {
 
   it('name the method before the route is known, and the route that the garbage is of', async () => {
     service = await startService('labelled.cjs', { args: ['express', 'auto', 'more'] });
-    const profile = await fetchProfile(`${service.url}/debug/pprof/profile?seconds=2`);
-    const of = (name: string): ReadProfile => ({
-      ...profile,
-      samples: profile.samples.filter(({ stack }) => stack.some((frame) => frame.name === name)),
-    });
+    const profile = await fetchProfile(`${service.url}/debug/pprof/profile?seconds=4`);
     // That of checkFirst(), which is below the handler as well.
-    const early = of('burn');
+    const early = within(profile, 'burn');
     expect(totalOf(early, CPU)).toBeGreaterThan(0);
     expect(labelled(early, 'route', '(unrouted)') / totalOf(early, CPU)).toBeGreaterThan(0.9);
     expect(labelled(early, 'method', 'POST') / totalOf(early, CPU)).toBeGreaterThan(0.9);
-    const collected = of('(garbage collector)');
+    const collected = within(profile, '(garbage collector)');
     // V8 does some of it between the requests, and then it is nobody's.
     const ofRoutes = labelled(collected, 'method', 'GET') + labelled(collected, 'method', 'POST');
     expect(ofRoutes).toBeGreaterThan(0);

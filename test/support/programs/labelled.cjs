@@ -12,7 +12,7 @@ const options = {
   cpuSampleIntervalMicros: 2000,
 };
 
-// By work, not by the clock, of which a busy machine gives unequal shares. A unit is about a millisecond.
+// By work, not by the clock, of which a busy machine gives unequal shares. A unit is about a millisecond, and a request much more than what else is done for it.
 function burn(units) {
   let sum = 0;
   for (let n = 0; n < units * 500_000; n++) sum += Math.sqrt(n);
@@ -39,8 +39,8 @@ function makeGarbage() {
   for (let n = 0; n < 200_000; n++) kept[n % 20_000] = { n, text: [n, { n }] };
   return String(kept.length);
 }
-const three = () => inPieces(6);
-const one = () => inPieces(2);
+const three = () => inPieces(12);
+const one = () => inPieces(4);
 
 const start = {
   async express() {
@@ -64,11 +64,11 @@ const start = {
     const answer = (units) => ({ toJSON: () => burn(units) });
     router.get('/three/:id', async (ctx) => {
       await three();
-      ctx.body = answer(6);
+      ctx.body = answer(12);
     });
     router.get('/one/:id', async (ctx) => {
       await one();
-      ctx.body = answer(2);
+      ctx.body = answer(4);
     });
     app.use(profilingMiddleware(options));
     // What parses bodies and reads sessions has all that follows happen in a job of its own.
