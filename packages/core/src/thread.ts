@@ -7,9 +7,8 @@ import { messageOf } from './errors.js';
 import { watchExecve } from './execve-watch.js';
 import { CaptureBudget } from './http/capture-budget.js';
 import { Monitor, type MonitoredStall } from './monitor/monitor.js';
-import { NO_REQUEST, type RequestLabels } from './monitor/requests.js';
+import { NO_REQUEST } from './monitor/requests.js';
 import type { RouteOwner } from './monitor/running-routes.js';
-import { OTHER_METHOD, OTHER_ROUTE } from './monitor/series.js';
 import { WallClock } from './monitor/wall-clock.js';
 import type { Overhead, StallsReading } from './profiles/sources.js';
 import { mainProcess } from './realm.js';
@@ -17,6 +16,7 @@ import { BlockTable } from './recorder/block-table.js';
 import type { ContentionReading } from './recorder/contentions.js';
 import { RecorderSession, type SessionOptions } from './recorder/session.js';
 import { Stalls, type SeenStall, type Stall } from './recorder/stalls.js';
+import { RouteLabels } from './route-labels.js';
 import { Sidecar } from './sidecar/sidecar.js';
 
 const stallChannel = channel('loopprof:stall');
@@ -89,7 +89,7 @@ export function startThread(options: ThreadOptions): Thread {
           onTrouble: (message) => report('warn', message),
         })
       : undefined;
-  const labels = requestLabels({ session, sidecar }, options.maxSeries);
+  const labels = new RouteLabels({ session, sidecar }, options.maxSeries);
   const clock = new ThreadClock();
   const blocks = new BlockTable(options.blockProfileRate);
   const stalls = new Stalls({
@@ -270,35 +270,4 @@ function seenStall({ startMs, endMs, given, ...rest }: MonitoredStall): SeenStal
 /** The label sets of requests name the route; those that are made without one belong to no request. */
 function ownerOf(labels: LabelSet | undefined): RouteOwner | undefined {
   return labels?.['route'] === undefined ? undefined : (labels as LabelSet & RouteOwner);
-}
-
-/** One label set per method and route, so that nothing is made per request. */
-function requestLabels(
-  { session, sidecar }: { session: RecorderSession; sidecar: Sidecar | undefined },
-  maxSets: number,
-): RequestLabels {
-  const sets = new Map<string, Map<string, { id: number; labels: LabelSet }>>();
-  let size = 0;
-  const setOf = (method: string, route: string): { id: number; labels: LabelSet } => {
-    let routes = sets.get(method);
-    if (!routes) sets.set(method, (routes = new Map<string, { id: number; labels: LabelSet }>()));
-    let set = routes.get(route);
-    if (!set) {
-      if (size >= maxSets && route !== OTHER_ROUTE) return setOf(OTHER_METHOD, OTHER_ROUTE);
-      size += 1;
-      routes.set(route, (set = { id: size, labels: { method, route } }));
-      sidecar?.addLabels({ id: size, method, route });
-    }
-    return set;
-  };
-  return {
-    get always() {
-      return session.alwaysLabelled;
-    },
-    enter: (method, route) => {
-      const { id, labels } = setOf(method, route);
-      sidecar?.pulse.work(id);
-      session.labels?.enter(labels);
-    },
-  };
 }

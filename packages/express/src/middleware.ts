@@ -36,7 +36,8 @@ export function profilingMiddleware(options: ProfilingMiddlewareOptions = {}): R
   if (path !== false) checkMountPath('path', path);
   const { profiler, handler } = createMount(mountOptions);
   return function profilingMiddleware(req, res, next) {
-    const below = path === false ? undefined : pathBelow(pathOf(req.url), path);
+    // Most requests are for others.
+    const below = path !== false && req.url.startsWith(path) ? pathBelow(pathOf(req.url), path) : undefined;
     if (below !== undefined) {
       void servePprof(handler, { req, res }, { path: below, url: req.originalUrl });
       return;

@@ -23,46 +23,53 @@ const AGAINST = 1;
  * microsecond and half a kilobyte for the two values of a request; but a server's requests nearly all come out of the same context, and
  * so the copy that was made of it for the same value before serves again.
  */
-export class ContextFrames<T extends object> {
+export class ContextFrames<Key extends object, T extends object> {
   readonly #store: AsyncLocalStorage<T>;
+  readonly #valueOf: (key: Key) => T;
   /** Undefined where this Node does not show its frames: everything is copied then. */
   readonly #frames = frameClass();
   #base: Frame;
   #baseSize = 0;
-  /** Copies of the base, by the value that they hold on top; all of one size. */
-  readonly #copies = new Map<T, NonNullable<Frame>>();
+  /** Copies of the base, by what they hold on top; all of one size. */
+  readonly #copies = new Map<Key, NonNullable<Frame>>();
   #copySize = 0;
   readonly #ours = new Set<Frame>();
+  /** The one that was entered last: the first of a request is mostly the context in which its second is entered. */
+  #entered: Frame;
   #candidate: Frame;
   #votes = 0;
 
-  constructor(store: AsyncLocalStorage<T>) {
+  /** @param valueOf Gives the value of a key, always the same one. */
+  constructor(store: AsyncLocalStorage<T>, valueOf: (key: Key) => T) {
     this.#store = store;
+    this.#valueOf = valueOf;
   }
 
-  /** Does what `enterWith` does. */
-  enter(value: T): void {
+  /** Does what `enterWith` does with the key's value. */
+  enter(key: Key): void {
     const frames = this.#frames;
     const outer = frames?.current();
-    if (!frames || (outer !== this.#base && !this.#ours.has(outer))) {
-      this.#store.enterWith(value);
+    if (!frames || (outer !== this.#base && outer !== this.#entered && !this.#ours.has(outer))) {
+      this.#store.enterWith(this.#valueOf(key));
       this.#consider(outer);
       return;
     }
-    const copy = this.#copies.get(value);
-    if (copy?.size === this.#copySize && (this.#base?.size ?? 0) === this.#baseSize) frames.set(copy);
-    else this.#makeCopy(frames, value);
+    const copy = this.#copies.get(key);
+    if (copy?.size === this.#copySize && (this.#base?.size ?? 0) === this.#baseSize) {
+      frames.set(copy);
+      this.#entered = copy;
+    } else this.#makeCopy(frames, key);
   }
 
-  #makeCopy(frames: FrameClass, value: T): void {
+  #makeCopy(frames: FrameClass, key: Key): void {
     const base = this.#base;
     // Somebody may have taken a store out of it, or out of a copy, since.
-    if (this.#copies.has(value) || (base?.size ?? 0) !== this.#baseSize) this.#adopt(base);
+    if (this.#copies.has(key) || (base?.size ?? 0) !== this.#baseSize) this.#adopt(base);
     frames.set(base);
-    this.#store.enterWith(value);
+    this.#store.enterWith(this.#valueOf(key));
     const made = frames.current();
     if (!made) return;
-    this.#copies.set(value, made);
+    this.#copies.set(key, made);
     this.#copySize = made.size;
     this.#ours.add(made);
   }
@@ -78,6 +85,7 @@ export class ContextFrames<T extends object> {
     this.#baseSize = base?.size ?? 0;
     this.#copies.clear();
     this.#ours.clear();
+    this.#entered = base;
     this.#candidate = undefined;
     this.#votes = 0;
   }

@@ -28,17 +28,17 @@ export class ContextFrameLabels implements LabelTrack {
   readonly always = true;
   readonly #store: AsyncLocalStorage<ContextHolder>;
   readonly #profiler: LabellingProfiler;
-  readonly #frames: ContextFrames<ContextHolder>;
+  readonly #frames: ContextFrames<LabelSet, ContextHolder>;
   readonly #holders = new WeakMap<LabelSet, ContextHolder>();
 
   constructor(profiler: LabellingProfiler, store: AsyncLocalStorage<ContextHolder>) {
     this.#profiler = profiler;
     this.#store = store;
-    this.#frames = new ContextFrames(store);
+    this.#frames = new ContextFrames(store, (labels: LabelSet) => this.#holder(labels));
   }
 
   enter(labels: LabelSet): void {
-    this.#frames.enter(this.#holder(labels));
+    this.#frames.enter(labels);
   }
 
   run<T>(labels: LabelSet, callback: () => T): T {

@@ -1,5 +1,6 @@
 /** One request on its way: what everybody may know of it, and what is needed to time it. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { RouteSeries } from './series.js';
 
 /** What is known of one request, as it goes. Times are monotonic, as `performance.now()`. */
 export interface RequestTiming {
@@ -34,6 +35,16 @@ export interface RequestWatcher {
   want(tracked: TrackedRequest): void;
 }
 
+/** A method and a route, and what is looked up once for all requests of them. */
+export interface LabelledRoute {
+  readonly method: string;
+  readonly route: string;
+  /** What is counted for them, once there is something. */
+  series: RouteSeries | undefined;
+  /** Labels the code that works on a request, from here on. */
+  enter(): void;
+}
+
 type WriteHead = (...args: unknown[]) => unknown;
 
 /** A request that is being timed. Loggers get `timing` alone, which leads neither to the request nor to its secrets. */
@@ -46,6 +57,8 @@ export interface TrackedRequest {
   req: IncomingMessage | undefined;
   readonly routeAtEnd: RouteAtEnd | undefined;
   readonly writeHead: WriteHead;
+  /** The last route it has reached, or that of those that have reached none. */
+  reached: LabelledRoute;
   /** Where it is among those in flight; -1: it is not. */
   inFlightIndex: number;
   /** Its number among those that have ended; -1 before. */

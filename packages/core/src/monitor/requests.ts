@@ -13,13 +13,22 @@ import type { Intervals } from './intervals.js';
 import {
   trackedRequest,
   watchResponse,
+  type LabelledRoute,
   type RequestTiming,
   type RequestWatcher,
   type RouteAtEnd,
   type TrackedRequest,
 } from './request-timing.js';
 import type { RouteOwner, RunningRoutes } from './running-routes.js';
-import { knownMethod, SeriesTable, type RouteReport, type RouteSeries, type SeriesReport } from './series.js';
+import {
+  knownMethod,
+  SeriesTable,
+  statusIndexOf,
+  type RouteReport,
+  type RouteSeries,
+  type Series,
+  type SeriesReport,
+} from './series.js';
 import { addServerTiming, SERVER_TIMING } from './server-timing.js';
 
 /** Route of a response that was given before any route was reached: a middleware answered. */
@@ -31,11 +40,12 @@ export const UNMATCHED = '(unmatched)';
 /** Route of what the process does for no request: its own timers, its start. */
 export const NO_REQUEST = '(no request)';
 
-/** Labels the code that works on a request, from here on. */
+/** Where requests are labelled. */
 export interface RequestLabels {
   /** Whether every look at the thread tells whose code ran. */
   readonly always: boolean;
-  enter(method: string, route: string): void;
+  /** One and the same for each method and route; `(other)` where there would be too many. */
+  of(method: string, route: string): LabelledRoute;
 }
 
 export interface InFlightRequest {
@@ -71,6 +81,12 @@ const BEATS_TO_SETTLE = 3;
 /** Once a second. */
 const BEATS_PER_SWEEP = 50;
 
+/** What the requests of a method begin with. */
+interface Beginning {
+  readonly method: string;
+  readonly unrouted: LabelledRoute;
+}
+
 interface RequestMonitorOptions {
   maxSeries: number;
   serverTiming: boolean;
@@ -94,6 +110,7 @@ export class RequestMonitor implements RequestWatcher {
   /** Who listens wants requests that took this long. */
   #wantedFromMs = Infinity;
   /** By method; there are few. */
+  readonly #beginnings = new Map<string, Beginning>();
   readonly #unroutedOwners = new Map<string, RouteOwner>();
   #beats = 0;
   #begunCount = 0;
@@ -118,8 +135,9 @@ export class RequestMonitor implements RequestWatcher {
   begin(req: IncomingMessage, res: ServerResponse, routeAtEnd?: RouteAtEnd): void {
     if (trackedRequest(req)) return;
     const { labels, running, eventLoop, collecting } = this.options;
+    const { method, unrouted } = this.#beginnings.get(req.method as string) ?? this.#beginningOf(req.method);
     const timing = {
-      method: knownMethod(req.method ?? ''),
+      method,
       route: undefined,
       startedAtMs: performance.now(),
       headersAtMs: undefined,
@@ -137,6 +155,7 @@ export class RequestMonitor implements RequestWatcher {
       req,
       routeAtEnd,
       writeHead: writeHeadOf(res),
+      reached: unrouted,
       inFlightIndex: -1,
       endedNumber: -1,
       beginSign: labels.always ? -1 : running.note(timing.startedAtMs, timing),
@@ -147,15 +166,16 @@ export class RequestMonitor implements RequestWatcher {
     this.#inFlight.add(tracked);
     this.#begunCount += 1;
     eventLoop.mark(timing.startedAtMs);
-    labels.enter(timing.method, UNROUTED);
+    unrouted.enter();
     // Answered before it came here: nothing will be heard of it any more.
     if (res.writableFinished || res.destroyed) this.end(tracked, res);
   }
 
   /** Notes which route a request has reached. */
-  reach({ timing }: TrackedRequest, route: string): void {
-    timing.route = route;
-    this.options.labels.enter(timing.method, route);
+  reach(tracked: TrackedRequest, route: string): void {
+    tracked.timing.route = route;
+    tracked.reached = this.options.labels.of(tracked.timing.method, route);
+    tracked.reached.enter();
   }
 
   /** Charges CPU that was used for a route, or for no request. */
@@ -266,14 +286,14 @@ export class RequestMonitor implements RequestWatcher {
     timing.statusCode = statusCode;
     timing.aborted = aborted;
     const route = routeOf(tracked);
-    const series = this.#series.find(timing.method, route, statusCode ?? 0);
+    const series = this.#seriesOf(tracked, route);
     series.duration.record(endedAtMs - timing.startedAtMs);
     if (timing.headersAtMs !== undefined)
       series.timeToHeaders.record(timing.headersAtMs - timing.startedAtMs);
     if (aborted) series.aborted += 1;
     tracked.req = undefined;
     // V8 gives objects that outlive their request a place among the old ones from then on, which makes all later ones dearer.
-    const owner = timing.route === undefined ? this.#unrouted(timing.method) : series.route;
+    const owner = timing.route === undefined ? this.#unroutedOwner(timing.method) : series.route;
     for (const watch of this.#watching) watch.push(owner);
     tracked.endedNumber = this.#ended.add(tracked, series, endedAtMs);
     const tookMs = endedAtMs - timing.startedAtMs;
@@ -287,7 +307,27 @@ export class RequestMonitor implements RequestWatcher {
     this.options.running.replace(headSign, owner);
   }
 
-  #unrouted(method: string): RouteOwner {
+  /** Looked up for the first request of a route only. */
+  #seriesOf({ timing, reached }: TrackedRequest, route: string): Series {
+    const { method, statusCode = 0 } = timing;
+    const isSame = reached.route === route && reached.method === method;
+    const known = isSame ? reached.series?.byStatus[statusIndexOf(statusCode)] : undefined;
+    if (known) return known;
+    const found = this.#series.find(method, route, statusCode);
+    // Not that of all others, once there are too many.
+    if (isSame && found.route.route === route && found.route.method === method) reached.series = found.route;
+    return found;
+  }
+
+  /** Of a method outside the fixed set nothing is kept: clients can think of any number of them. */
+  #beginningOf(given = ''): Beginning {
+    const method = knownMethod(given);
+    const beginning = { method, unrouted: this.options.labels.of(method, UNROUTED) };
+    if (method === given) this.#beginnings.set(method, beginning);
+    return beginning;
+  }
+
+  #unroutedOwner(method: string): RouteOwner {
     let owner = this.#unroutedOwners.get(method);
     if (!owner) this.#unroutedOwners.set(method, (owner = { method, route: undefined }));
     return owner;

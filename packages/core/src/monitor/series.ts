@@ -117,7 +117,7 @@ export class SeriesTable {
 
   /** The series for that status; `(other)` when it would be one too many. */
   find(method: string, route: string, statusCode: number): Series {
-    const statusIndex = statusCode >= 100 && statusCode < 600 ? Math.floor(statusCode / 100) : 0;
+    const statusIndex = statusIndexOf(statusCode);
     const found = this.#routes.get(method)?.get(route)?.byStatus[statusIndex];
     if (found) return found;
     if (this.#size < this.#maxSeries) return this.#add(method, route, statusIndex);
@@ -179,6 +179,11 @@ export class SeriesTable {
     }
     return routeSeries;
   }
+}
+
+/** The index of the status in `byStatus`; that of `none` for one that HTTP does not have. */
+export function statusIndexOf(statusCode: number): number {
+  return statusCode >= 100 && statusCode < 600 ? Math.floor(statusCode / 100) : 0;
 }
 
 /** The method, or `_OTHER` for one outside the fixed set. */

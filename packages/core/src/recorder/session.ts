@@ -162,12 +162,14 @@ export class RecorderSession {
 
   /** Whether every look carries the labels of the code it found. */
   get alwaysLabelled(): boolean {
-    return this.labels !== undefined && (this.labels.always || this.options.labels === true);
+    const { labels } = this;
+    return labels !== undefined && (labels.always || this.options.labels === true);
   }
 
   /** How code gets labels onto its samples; undefined where samples carry none. */
   get labels(): LabelTrack | undefined {
-    return isLoopprofError(this.#recorder) ? undefined : this.#recorder.labels;
+    // Asked several times for each request, for which isLoopprofError() is too slow.
+    return this.#recorder instanceof Recorder ? this.#recorder.labels : undefined;
   }
 
   /** Runs `callback` under the labels in force and these on top. */

@@ -15,6 +15,7 @@ class CountingStore extends AsyncLocalStorage<object> {
 const SHOWS_FRAMES = Number(process.versions.node.split('.')[0]) >= 24;
 const A = { name: 'a' };
 const B = { name: 'b' };
+const itself = (value: object): object => value;
 
 /** What a server does: each time in the same context, which is another one outside. */
 async function inTurns(times: number, work: (index: number) => unknown): Promise<void> {
@@ -30,7 +31,7 @@ async function inTurns(times: number, work: (index: number) => unknown): Promise
 describe('ContextFrames', () => {
   it('enters values that stay across awaits and timers, each request its own', async () => {
     const store = new AsyncLocalStorage<object>();
-    const frames = new ContextFrames(store);
+    const frames = new ContextFrames(store, itself);
     const seen: unknown[] = [];
     const request = async (index: number): Promise<void> => {
       frames.enter(A);
@@ -50,7 +51,7 @@ describe('ContextFrames', () => {
 
   it('leaves the stores of others as they are, also those that come, change and go', async () => {
     const store = new AsyncLocalStorage<object>();
-    const frames = new ContextFrames(store);
+    const frames = new ContextFrames(store, itself);
     const users = new AsyncLocalStorage<string>();
     const request = async (): Promise<void> => {
       frames.enter(A);
@@ -82,7 +83,7 @@ describe('ContextFrames', () => {
 
   it('keeps the stores of others for the next request when one takes them out of its own', async () => {
     const store = new AsyncLocalStorage<object>();
-    const frames = new ContextFrames(store);
+    const frames = new ContextFrames(store, itself);
     const users = new AsyncLocalStorage<string>();
     await users.run('ada', () =>
       inTurns(60, (index) => {
@@ -96,7 +97,7 @@ describe('ContextFrames', () => {
 
   it('makes no copy for a value that was entered from the same context before', async () => {
     const store = new CountingStore();
-    const frames = new ContextFrames(store);
+    const frames = new ContextFrames(store, itself);
     const request = async (): Promise<void> => {
       frames.enter(A);
       await setImmediate();
