@@ -101,3 +101,10 @@ export function messageOf(thrown: unknown): string {
     return 'what was thrown has no message';
   }
 }
+
+/** What was thrown, as an error of ours. */
+export function asLoopprofError(thrown: unknown): LoopprofError {
+  return isLoopprofError(thrown)
+    ? thrown
+    : new LoopprofError('LOOPPROF_INTERNAL', messageOf(thrown), { cause: thrown });
+}

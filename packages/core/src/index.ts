@@ -3,7 +3,8 @@
  * framework; importing it starts nothing.
  */
 export { Profiler } from './profiler.js';
-export type { HandlerAccess, ProfilerEvents } from './profiler.js';
+export type { HandlerAccess } from './profiler.js';
+export type { ProfilerEvents } from './profiler-events.js';
 export { ProfileType, ProfilingManager } from './profiling-manager.js';
 export { getProfiler } from './get-profiler.js';
 export { defaultProfilerConfig } from './config.js';

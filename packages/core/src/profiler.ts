@@ -2,22 +2,22 @@ import { EventEmitter } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { resolve } from 'node:path';
 import { isMainThread } from 'node:worker_threads';
+import { Announcer } from './announcer.js';
 import { resolveConfig, type Access, type ProfilerConfig, type ResolvedConfig } from './config.js';
-import { isLoopprofError, LoopprofError, messageOf } from './errors.js';
+import { asLoopprofError, isLoopprofError, LoopprofError, messageOf } from './errors.js';
 import { boundedHook, mountedAccess, serverAccess, type AccessCheck } from './http/access.js';
 import { createHandler, type ProcessStatus } from './http/handler.js';
 import type { PprofHandler } from './http/message.js';
 import { startStandaloneServer, type StandaloneServer } from './http/node-server.js';
 import { withoutPaths } from './http/without-paths.js';
-import { LineBudget } from './line-budget.js';
 import { guardedLogger, silentLogger, warningLogger, type Logger } from './logger.js';
 import { heapLimitBytes } from './monitor/heap-limit.js';
-import type { RequestTiming, RouteAtEnd } from './monitor/request-timing.js';
+import type { RouteAtEnd } from './monitor/request-timing.js';
 import { runtimeMetrics, type RuntimeMetrics } from './monitor/runtime.js';
 import type { Capture, CaptureRequest, Profile } from './profiles/profile.js';
 import { createRegistry, factsOf, ProfileRegistry } from './profiles/registry.js';
+import type { ProfilerEvents } from './profiler-events.js';
 import { mainProcess } from './realm.js';
-import type { Stall } from './recorder/stalls.js';
 import { RunningCaptures, stoppedMeanwhile } from './running-captures.js';
 import { leaseThread, type ThreadLease } from './shared.js';
 import type { SentSnapshot } from './sidecar/protocol.js';
@@ -30,7 +30,7 @@ import { snapshotReason, type Snapshot } from './snapshots/snapshot.js';
 import { Snapshotter, type SnapshotRequest } from './snapshots/snapshotter.js';
 import type { Firing } from './snapshots/triggers.js';
 import { Symbolizer } from './symbols/symbolizer.js';
-import { trimFolder, type Reporter, type Thread, type ThreadOptions } from './thread.js';
+import { trimFolder, type Thread, type ThreadOptions } from './thread.js';
 import { watchedRules } from './trigger-rules.js';
 import { TriggerWatch } from './trigger-watch.js';
 import { packageVersion } from './version.js';
@@ -40,25 +40,6 @@ export interface HandlerAccess {
   access?: Access | undefined;
   /** @default true */
   inheritAccess?: boolean;
-}
-
-/** Events of a Profiler, with what its listeners are given. */
-export interface ProfilerEvents {
-  /** A request took `slowRequestMs` or longer. Emitted some 60 ms after its end, when all that is known of it is known. */
-  slowRequest: [timing: RequestTiming];
-  /**
-   * A callback held the event loop for `stallThresholdMs` or longer. Emitted when it is over and its samples are there; the
-   * diagnostics channel `loopprof:stall` has it too.
-   */
-  stall: [stall: Stall];
-  /**
-   * A snapshot has been written, by hand, by request or because a rule of `triggers` fired. One with `blocked` was written while the
-   * event loop was blocked; it is told of when that returns.
-   */
-  snapshot: [snapshot: Snapshot];
-  /** Something that nobody waits for has failed, such as a snapshot that a rule wanted. It is in the log too. */
-  error: [error: LoopprofError];
-  newListener: [event: string | symbol, listener: (...args: unknown[]) => void];
 }
 
 /** Stands for the program in pprof's header. */
@@ -86,7 +67,7 @@ const MAPPING_FILE = mainProcess.argv[1] ?? mainProcess.execPath;
 export class Profiler extends EventEmitter<ProfilerEvents> {
   readonly #given: Partial<ProfilerConfig>;
   readonly #logger: Logger;
-  readonly #isSilent: boolean;
+  readonly #announcer: Announcer;
   /** What is made on this thread. */
   readonly #local = createRegistry({
     recorder: () => this.#thread().session.recorder(),
@@ -129,13 +110,6 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
   #address: string | undefined;
   #server: StandaloneServer | undefined;
   #serverProblem: LoopprofError | undefined;
-  #unsubscribe: (() => void) | undefined;
-  #unsubscribeStalls: (() => void) | undefined;
-  readonly #stallLines = new LineBudget();
-  readonly #reporter: Reporter = {
-    report: (level, message, error) =>
-      this.#logger[level](error ? { err: error } : {}, `loopprof: ${message}`),
-  };
   #snapshotter: Snapshotter | undefined;
   #watch: TriggerWatch | undefined;
   #requestedSnapshot: Promise<Snapshot> | undefined;
@@ -151,11 +125,9 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
     super();
     this.#given = config;
     this.#logger = guardedLogger(logger);
-    this.#isSilent = logger === silentLogger || logger === warningLogger;
-    // What the thread shares must not hold on to a profiler, and its realm, for an event that nobody wants.
-    this.on('newListener', (event) => {
-      if (event === 'slowRequest') queueMicrotask(() => this.#watchSlowRequests());
-      if (event === 'stall') queueMicrotask(() => this.#watchStalls());
+    this.#announcer = new Announcer(this, {
+      logger: this.#logger,
+      isSilent: logger === silentLogger || logger === warningLogger,
     });
   }
 
@@ -227,10 +199,7 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
     const server = this.#server;
     const lease = this.#lease;
     const contextId = this.#contextId;
-    lease?.thread.reporters.delete(this.#reporter);
-    this.#unsubscribe?.();
-    this.#unsubscribeStalls?.();
-    this.#unsubscribe = this.#unsubscribeStalls = undefined;
+    this.#announcer.stop();
     this.#config = this.#server = this.#lease = this.#serverProblem = undefined;
     this.#contextId = this.#address = undefined;
     this.#snapshotter = this.#watch = this.#requestedSnapshot = undefined;
@@ -444,14 +413,8 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
   async #takeSnapshot(request: SnapshotRequest): Promise<Snapshot> {
     const beganMs = performance.now();
     const snapshot = await this.snapshotter.take(request);
-    this.#onSnapshot(snapshot, Math.round(performance.now() - beganMs));
+    this.#announcer.snapshotTaken(snapshot, Math.round(performance.now() - beganMs));
     return snapshot;
-  }
-
-  #onSnapshot(snapshot: Snapshot, durationMs: number): void {
-    const { reason, directory } = snapshot;
-    this.#logger.info({ reason, directory, durationMs }, `loopprof: snapshot taken: ${directory}`);
-    this.#tell('snapshot', () => this.emit('snapshot', snapshot));
   }
 
   /** The sidecar has taken it, or could not, because a rule fired while the event loop was blocked. */
@@ -459,8 +422,8 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
     // First that it fired, then what came of it.
     this.#watch?.tell();
     if ('error' in outcome)
-      this.#onSnapshotFailed(new LoopprofError(outcome.error.code, outcome.error.message));
-    else this.#onSnapshot(outcome, durationMs);
+      this.#announcer.snapshotFailed(new LoopprofError(outcome.error.code, outcome.error.message));
+    else this.#announcer.snapshotTaken(outcome, durationMs);
   }
 
   /** All who ask while one is being taken get that one. */
@@ -475,24 +438,7 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
     try {
       await this.#takeSnapshot({ reason: snapshotReason(triggers), triggers });
     } catch (error) {
-      this.#onSnapshotFailed(asLoopprofError(error));
-    }
-  }
-
-  #onSnapshotFailed(error: LoopprofError): void {
-    if (error.code === 'LOOPPROF_NOT_STARTED') return;
-    // What cannot be written the store has logged.
-    if (error.code !== 'LOOPPROF_WRITE_FAILED')
-      this.#logger.error({ err: error }, `loopprof: a snapshot failed: ${error.message}`);
-    if (this.listenerCount('error') > 0) this.#tell('error', () => this.emit('error', error));
-  }
-
-  /** What a listener throws is not the host's exception. */
-  #tell(event: string, emit: () => void): void {
-    try {
-      emit();
-    } catch (error) {
-      this.#logger.error({ err: error }, `loopprof: a listener of '${event}' failed: ${messageOf(error)}`);
+      this.#announcer.snapshotFailed(asLoopprofError(error));
     }
   }
 
@@ -515,9 +461,9 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
       trimPaths: config.trimPaths,
     };
     const lease = leaseThread(options);
-    const { session, sidecar, sidecarMissing, reporters } = lease.thread;
+    const { session, sidecar, sidecarMissing } = lease.thread;
     this.#lease = lease;
-    if (!this.#isSilent) reporters.add(this.#reporter);
+    this.#announcer.start(lease.thread, config);
     if (lease.first) {
       session.onFallback = (reason) => this.#tellAboutFallback(session.engine, reason);
       if (session.fallbackBecause !== undefined)
@@ -527,8 +473,6 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
       if (sidecar?.doorClosedBecause !== undefined)
         this.#logger.warn({}, `loopprof: ${shutOut(sidecar.doorClosedBecause)}`);
     } else this.#warnAboutDifferences(options, lease.thread.options);
-    this.#watchSlowRequests();
-    this.#watchStalls();
     session.enable({
       cpu: config.enableCPU,
       memory: config.enableMemory,
@@ -542,48 +486,6 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
 
   #tellAboutFallback(engine: string | undefined, reason: string): void {
     this.#logger.warn({ engine, reason }, `loopprof: samples by the ${engine}, because: ${reason}`);
-  }
-
-  #watchSlowRequests(): void {
-    const config = this.#config;
-    if (!config || !this.#lease || this.#unsubscribe || this.listenerCount('slowRequest') === 0) return;
-    this.#unsubscribe = this.#lease.thread.monitor.requests.subscribe(
-      (timing) => this.#onSlowRequest(timing),
-      config.slowRequestMs,
-    );
-  }
-
-  #onSlowRequest(timing: RequestTiming): void {
-    if (this.listenerCount('slowRequest') === 0) return;
-    this.#tell('slowRequest', () => this.emit('slowRequest', timing));
-  }
-
-  #watchStalls(): void {
-    const listeners = this.#lease?.thread.stallListeners;
-    if (!listeners || this.#unsubscribeStalls) return;
-    if (this.#isSilent && this.listenerCount('stall') === 0) return;
-    const listener = (stall: Stall): void => this.#onStall(stall);
-    listeners.add(listener);
-    this.#unsubscribeStalls = () => void listeners.delete(listener);
-  }
-
-  #onStall(stall: Stall): void {
-    const { durationMs, cause, method, route, waitingRequests, stacks } = stall;
-    const leaf = stacks[0]?.frames.find(({ url }) => url !== '' && !url.startsWith('node:'));
-    const where = leaf ? ` in ${leaf.functionName || '(anonymous)'} ${leaf.url}:${leaf.line}` : '';
-    // One line, however many profilers share the thread.
-    const [reporter] = this.#lease?.thread.reporters ?? [];
-    const leftOut = reporter === this.#reporter ? this.#stallLines.spend() : undefined;
-    if (leftOut !== undefined) {
-      const by = method === '' ? route : `${method} ${route}`;
-      const level = durationMs >= (this.#config?.hangThresholdMs ?? Infinity) ? 'warn' : 'info';
-      this.#logger[level](
-        { durationMs, cause, method, route, waitingRequests, ...(leftOut > 0 ? { leftOut } : {}) },
-        `loopprof: the event loop was held for ${Math.round(durationMs)} ms by ${by} (${cause})${where}`,
-      );
-    }
-    if (this.listenerCount('stall') === 0) return;
-    this.#tell('stall', () => this.emit('stall', stall));
   }
 
   #warnAboutDifferences(wanted: ThreadOptions, running: Readonly<ThreadOptions>): void {
@@ -731,10 +633,4 @@ function failureOf(get: () => unknown): LoopprofError | undefined {
   } catch (error) {
     return asLoopprofError(error);
   }
-}
-
-function asLoopprofError(error: unknown): LoopprofError {
-  return isLoopprofError(error)
-    ? error
-    : new LoopprofError('LOOPPROF_INTERNAL', messageOf(error), { cause: error });
 }
