@@ -11,28 +11,23 @@ import type { PprofHandler } from './http/message.js';
 import { startStandaloneServer, type StandaloneServer } from './http/node-server.js';
 import { withoutPaths } from './http/without-paths.js';
 import { guardedLogger, silentLogger, warningLogger, type Logger } from './logger.js';
-import { heapLimitBytes } from './monitor/heap-limit.js';
+import { MAPPING_FILE } from './mapping-file.js';
 import type { RouteAtEnd } from './monitor/request-timing.js';
 import { runtimeMetrics, type RuntimeMetrics } from './monitor/runtime.js';
+import type { ProfilerEvents } from './profiler-events.js';
 import type { Capture, CaptureRequest, Profile } from './profiles/profile.js';
 import { createRegistry, factsOf, ProfileRegistry } from './profiles/registry.js';
-import type { ProfilerEvents } from './profiler-events.js';
 import { mainProcess } from './realm.js';
+import { RunSnapshots } from './run-snapshots.js';
 import { RunningCaptures, stoppedMeanwhile } from './running-captures.js';
 import { leaseThread, type ThreadLease } from './shared.js';
-import type { SentSnapshot } from './sidecar/protocol.js';
 import type { SidecarContext } from './sidecar/sidecar.js';
 import { keepAlive } from './snapshots/abort.js';
 import { obstacleTo } from './snapshots/directory.js';
-import { exportCommand } from './snapshots/out-of-memory.js';
 import type { ProcessFacts } from './snapshots/manifest.js';
-import { snapshotReason, type Snapshot } from './snapshots/snapshot.js';
-import { Snapshotter, type SnapshotRequest } from './snapshots/snapshotter.js';
-import type { Firing } from './snapshots/triggers.js';
+import type { Snapshotter } from './snapshots/snapshotter.js';
 import { Symbolizer } from './symbols/symbolizer.js';
 import { trimFolder, type Thread, type ThreadOptions } from './thread.js';
-import { watchedRules } from './trigger-rules.js';
-import { TriggerWatch } from './trigger-watch.js';
 import { packageVersion } from './version.js';
 
 /** Who may read at one mount. */
@@ -41,9 +36,6 @@ export interface HandlerAccess {
   /** @default true */
   inheritAccess?: boolean;
 }
-
-/** Stands for the program in pprof's header. */
-const MAPPING_FILE = mainProcess.argv[1] ?? mainProcess.execPath;
 
 /**
  * Profiler records what the process does from `start()` on and serves it as Go's `net/http/pprof` does.
@@ -110,9 +102,7 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
   #address: string | undefined;
   #server: StandaloneServer | undefined;
   #serverProblem: LoopprofError | undefined;
-  #snapshotter: Snapshotter | undefined;
-  #watch: TriggerWatch | undefined;
-  #requestedSnapshot: Promise<Snapshot> | undefined;
+  #snapshots: RunSnapshots | undefined;
   #stopping: Promise<void> | undefined;
   #refusedConfig: LoopprofError | undefined;
   #toldAboutAccess = false;
@@ -161,8 +151,8 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
     }
     const config = this.#resolve();
     this.#config = config;
-    this.#startRecorder(config);
-    this.#startSnapshots(config);
+    const thread = this.#startRecorder(config);
+    this.#startSnapshots(thread, config);
     if (!config.enableHTTP) return;
     try {
       await this.#listen(config);
@@ -192,17 +182,16 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
   }
 
   async #stop(): Promise<void> {
-    this.#watch?.stop();
-    if (this.#config?.writeOnStop) await this.#snapshotter?.writeFinal();
-    this.#snapshotter?.close();
+    this.#snapshots?.unwatch();
+    if (this.#config?.writeOnStop) await this.#snapshots?.snapshotter.writeFinal();
+    this.#snapshots?.snapshotter.close();
     this.#captures.end();
     const server = this.#server;
     const lease = this.#lease;
     const contextId = this.#contextId;
     this.#announcer.stop();
     this.#config = this.#server = this.#lease = this.#serverProblem = undefined;
-    this.#contextId = this.#address = undefined;
-    this.#snapshotter = this.#watch = this.#requestedSnapshot = undefined;
+    this.#contextId = this.#address = this.#snapshots = undefined;
     if (contextId !== undefined) await lease?.thread.sidecar?.detach(contextId);
     await lease?.release();
     await server?.close();
@@ -247,7 +236,7 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
   async captureSnapshot({ signal }: { signal?: AbortSignal | undefined } = {}): Promise<
     Record<string, string>
   > {
-    const { files } = await keepAlive(this.#takeSnapshot({ reason: 'manual', signal }));
+    const { files } = await keepAlive(this.#runSnapshots().take({ reason: 'manual', signal }));
     return { ...files };
   }
 
@@ -301,8 +290,7 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
    * @internal
    */
   get snapshotter(): Snapshotter {
-    if (!this.#snapshotter) throw notRunning();
-    return this.#snapshotter;
+    return this.#runSnapshots().snapshotter;
   }
 
   #resolve(): ResolvedConfig {
@@ -346,38 +334,22 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
       logger: this.#logger,
       budget: () => this.#thread().budget,
       status: () => this.#status(),
-      takeSnapshot: () => this.#takeRequestedSnapshot(),
+      takeSnapshot: async () => this.#runSnapshots().takeRequested(),
     });
   }
 
-  #startSnapshots(config: ResolvedConfig): void {
-    const directory = resolve(config.profileDir);
-    this.#snapshotter = new Snapshotter({
+  #startSnapshots(thread: Thread, config: ResolvedConfig): void {
+    this.#snapshots = new RunSnapshots({
       registry: this.#registry,
       config,
-      directory,
+      directory: resolve(config.profileDir),
+      thread,
+      contextId: this.#contextId,
       facts: () => this.#processFacts(),
       logger: this.#logger,
+      announcer: this.#announcer,
     });
-    if (config.triggers.some(({ on }) => on === 'outOfMemory')) this.#exportWhenExhausted(config, directory);
-    const rules = watchedRules(config.triggers);
-    if (rules.length === 0) return;
-    const { monitor, session, stalls, sidecar } = this.#thread();
-    const contextId = this.#contextId;
-    this.#watch = new TriggerWatch({
-      rules,
-      monitor,
-      stalls: () => stalls,
-      maxRoutes: config.maxSeries,
-      harvestWithin: (durationMs) => session.harvestWithin(durationMs),
-      logger: this.#logger,
-      inStep: (look) => {
-        if (sidecar && contextId !== undefined) sidecar.lookAtRules(contextId, look);
-        else look();
-      },
-      onFired: (firings) => void this.#takeTriggeredSnapshot(firings),
-    });
-    this.#watch.start();
+    this.#snapshots.watch();
   }
 
   #processFacts(): ProcessFacts {
@@ -390,59 +362,7 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
     };
   }
 
-  #exportWhenExhausted({ snapshots, memorySampleBytes }: ResolvedConfig, directory: string): void {
-    try {
-      const command = exportCommand({
-        directory,
-        limits: snapshots,
-        heapLimitBytes: heapLimitBytes(),
-        intervalBytes: memorySampleBytes,
-        mappingFile: MAPPING_FILE,
-        facts: this.#processFacts(),
-      });
-      if (this.#thread().session.heapRecorder().exportWhenExhausted(command)) return;
-      throw new Error(`the engine ${this.#thread().session.engine} cannot tell that the heap is exhausted`);
-    } catch (error) {
-      this.#logger.warn(
-        { err: error },
-        `loopprof: the trigger outOfMemory has no effect: ${messageOf(error)}`,
-      );
-    }
-  }
-
-  async #takeSnapshot(request: SnapshotRequest): Promise<Snapshot> {
-    const beganMs = performance.now();
-    const snapshot = await this.snapshotter.take(request);
-    this.#announcer.snapshotTaken(snapshot, Math.round(performance.now() - beganMs));
-    return snapshot;
-  }
-
-  /** The sidecar has taken it, or could not, because a rule fired while the event loop was blocked. */
-  #onTriggeredSnapshot({ outcome, durationMs }: SentSnapshot): void {
-    // First that it fired, then what came of it.
-    this.#watch?.tell();
-    if ('error' in outcome)
-      this.#announcer.snapshotFailed(new LoopprofError(outcome.error.code, outcome.error.message));
-    else this.#announcer.snapshotTaken(outcome, durationMs);
-  }
-
-  /** All who ask while one is being taken get that one. */
-  #takeRequestedSnapshot(): Promise<Snapshot> {
-    this.#requestedSnapshot ??= this.#takeSnapshot({ reason: 'http' }).finally(() => {
-      this.#requestedSnapshot = undefined;
-    });
-    return this.#requestedSnapshot;
-  }
-
-  async #takeTriggeredSnapshot(triggers: readonly [Firing, ...Firing[]]): Promise<void> {
-    try {
-      await this.#takeSnapshot({ reason: snapshotReason(triggers), triggers });
-    } catch (error) {
-      this.#announcer.snapshotFailed(asLoopprofError(error));
-    }
-  }
-
-  #startRecorder(config: ResolvedConfig): void {
+  #startRecorder(config: ResolvedConfig): Thread {
     const options: ThreadOptions = {
       engine: config.engine,
       cpuSampleIntervalMicros: config.cpuSampleIntervalMicros,
@@ -482,6 +402,7 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
     this.#contextId = sidecar?.attach(this.#sidecarContext(config));
     for (const problem of this.#problems())
       this.#logger.error({ err: problem }, `loopprof: ${problem.message}`);
+    return lease.thread;
   }
 
   #tellAboutFallback(engine: string | undefined, reason: string): void {
@@ -506,6 +427,11 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
   #thread(): Thread {
     if (this.#lease) return this.#lease.thread;
     throw this.#refusedConfig ?? notRunning();
+  }
+
+  #runSnapshots(): RunSnapshots {
+    if (this.#snapshots) return this.#snapshots;
+    throw notRunning();
   }
 
   /** Its counters wait for the samples of the last seconds to tell which route ran. */
@@ -565,14 +491,15 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
         if (!profile) throw new Error(`no profile is called ${name}`);
         return profile.capture(request);
       },
-      takeSnapshot: () => this.#takeRequestedSnapshot(),
+      takeSnapshot: async () => this.#runSnapshots().takeRequested(),
       authorize: async (request) => hook !== undefined && (await hook(request)),
       vitals: () => {
-        if (!this.#watch) throw notRunning();
-        return this.#watch.vitals();
+        const vitals = this.#snapshots?.vitals();
+        if (!vitals) throw notRunning();
+        return vitals;
       },
-      onLook: (look) => this.#watch?.follow(look),
-      onSnapshot: (sent) => this.#onTriggeredSnapshot(sent),
+      onLook: (look) => this.#snapshots?.follow(look),
+      onSnapshot: (sent) => this.#snapshots?.onTaken(sent),
       log: ({ level, details, message }) => this.#logger[level](details, message),
     };
   }

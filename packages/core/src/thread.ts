@@ -6,6 +6,7 @@ import { ThreadClock } from './engine/thread-clock.js';
 import { messageOf } from './errors.js';
 import { watchExecve } from './execve-watch.js';
 import { CaptureBudget } from './http/capture-budget.js';
+import { MAPPING_FILE } from './mapping-file.js';
 import { Monitor, type MonitoredStall } from './monitor/monitor.js';
 import { NO_REQUEST } from './monitor/requests.js';
 import type { RouteOwner } from './monitor/running-routes.js';
@@ -83,7 +84,7 @@ export function startThread(options: ThreadOptions): Thread {
           blocks: () => readBlocks(),
           sampleIntervalMicros: options.cpuSampleIntervalMicros,
           windowMs: options.windowMs,
-          mappingFile: mainProcess.argv[1] ?? mainProcess.execPath,
+          mappingFile: MAPPING_FILE,
           trimTo: trimFolder(options),
           budgetMemory: budget.memory,
           onTrouble: (message) => report('warn', message),
