@@ -18,6 +18,7 @@ import type { ContentionReading } from './recorder/contentions.js';
 import { RecorderSession, type SessionOptions } from './recorder/session.js';
 import { Stalls, type SeenStall, type Stall } from './recorder/stalls.js';
 import { RouteLabels } from './route-labels.js';
+import { SidecarThread } from './sidecar/sidecar-thread.js';
 import { Sidecar } from './sidecar/sidecar.js';
 
 const stallChannel = channel('loopprof:stall');
@@ -138,7 +139,7 @@ export function startThread(options: ThreadOptions): Thread {
         stalls.beat();
         settleStalls();
       }
-      if (++beats % BEATS_PER_CHECK === 0) sidecar?.check();
+      if (++beats % BEATS_PER_CHECK === 0) sidecar?.thread.check();
     },
   });
   const readStalls = (): StallsReading => {
@@ -173,10 +174,10 @@ export function startThread(options: ThreadOptions): Thread {
     // A sampling signal that is on its way would end the program that comes next.
     onExecve: () => {
       session.pause();
-      sidecar?.park();
+      sidecar?.thread.park();
     },
     onFailed: () => {
-      sidecar?.unpark();
+      sidecar?.thread.unpark();
       session.resume();
     },
   });
@@ -196,14 +197,14 @@ export function startThread(options: ThreadOptions): Thread {
     overhead: () => {
       const { harvests, harvestMs } = spentBy(session);
       const loopShare = harvestMs / (performance.now() - startedMs);
-      return { harvests, harvestMs, loopShare, sidecarActiveMs: sidecar?.activeMs };
+      return { harvests, harvestMs, loopShare, sidecarActiveMs: sidecar?.thread.activeMs };
     },
     stop: async () => {
       unwatchExecve();
       monitor.stop();
       session.stop();
       clock.close();
-      await sidecar?.stop();
+      await sidecar?.thread.stop();
     },
   };
 }
@@ -216,13 +217,13 @@ function sidecarMissing(): string | undefined {
   // From a worker of a worker the door would lead to the wrong thread, and ports are not shared.
   if (!isMainThread)
     return 'this is a worker thread of the app: nobody answers while its event loop is blocked';
-  return Sidecar.unavailable;
+  return SidecarThread.unavailable;
 }
 
 /** Gives why it did not start, if so: a permission is missing, or threads have run out. */
 function startSidecar(sidecar: Sidecar | undefined): string | undefined {
   try {
-    sidecar?.start();
+    sidecar?.thread.start();
     return undefined;
   } catch (error) {
     return `its thread did not start: ${messageOf(error)}`;

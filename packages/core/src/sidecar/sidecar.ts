@@ -1,22 +1,18 @@
 /**
- * The main thread's side of the sidecar: starts the worker, replaces it when it ends, feeds it samples, and answers what it
- * asks, in turn or inside a blocked event loop.
+ * The main thread's side of the sidecar: tells it of the profilers, feeds it samples, has it listen and capture, and answers what
+ * it asks, in turn or inside a blocked event loop.
  */
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
-import { MessageChannel, Worker } from 'node:worker_threads';
 import type { LabelTrack } from '../engine/engine.js';
 import { doorClosedBecause } from '../engine/main-thread-door.js';
-import { LoopprofError, messageOf } from '../errors.js';
+import { messageOf } from '../errors.js';
 import type { Chunk } from '../recorder/chunk.js';
 import type { ContentionReading } from '../recorder/contentions.js';
-import { nameOfScript, pseudoFrame, type Frame } from '../recorder/frames.js';
+import type { Frame } from '../recorder/frames.js';
 import type { RecorderSession } from '../recorder/session.js';
-import { mainGlobal, mainProcess } from '../realm.js';
 import { registeredMaps } from '../symbols/registered-maps.js';
-import { Line, type AskOptions } from './line.js';
+import { Door } from './door.js';
+import type { Line } from './line.js';
 import {
-  DRAIN,
   type MainQuestions,
   type Reading,
   type SentAllocations,
@@ -30,9 +26,10 @@ import {
   type SentLog,
   type SentSnapshot,
   type SentStalls,
-  type SidecarData,
 } from './protocol.js';
 import { monotonicMs, Pulse } from './pulse.js';
+import { SidecarThread, sidecarNotRunning } from './sidecar-thread.js';
+import { stackBelow } from './stack-below.js';
 import { Sender, type SentStacks } from './transfer.js';
 import { withGivenPort, type AccessRequest } from '../config.js';
 import { createPacer } from '../profiles/pacer.js';
@@ -73,36 +70,9 @@ export interface SidecarOptions {
   onTrouble(message: string): void;
 }
 
-/** A worker that ends is replaced after this long, twice as long each time, up to the longest. */
-const SHORTEST_BACKOFF_MS = 500;
-const LONGEST_BACKOFF_MS = 60_000;
-
-/** A worker that has lived this long starts with the shortest back-off again. */
-const HEALTHY_AFTER_MS = 60_000;
-
-/** A sidecar that has not ticked for that long while the main thread turns is stuck. */
-const STUCK_AFTER_MS = 10_000;
-
 /** A replacement tries to listen after 0, 1, 2, 4 and 8 seconds. */
 const LISTEN_ATTEMPTS = 5;
 const LISTEN_AGAIN_MS = 500;
-
-/** How long an exit may wait for the sidecar, which takes a millisecond or two unless it is stuck. */
-const PARK_WITHIN_MS = 200;
-
-/** A thread that is stuck in the system cannot be ended, and nobody waits for that. */
-const END_WITHIN_MS = 1000;
-
-/** A sidecar that has not ticked for that long is not waited for. */
-const UNHEARD_AFTER_MS = 1500;
-
-/** How often that is looked at while somebody waits. */
-const LISTEN_EVERY_MS = 250;
-
-/** Ten times what it takes in a busy process. A thread of Node's has the limit of the whole process otherwise. */
-const MAX_HEAP_MB = 256;
-
-const WORKER_FILE = join(__dirname, 'worker.js');
 
 interface Attached {
   readonly context: SidecarContext;
@@ -113,120 +83,40 @@ export class Sidecar {
   readonly pulse = new Pulse();
   /** Why it will not get into a blocked event loop, if so. */
   readonly doorClosedBecause = doorClosedBecause();
+  /** Where it lives. */
+  readonly thread: SidecarThread;
   readonly #options: SidecarOptions;
+  readonly #door = new Door(this.pulse, () => this.thread.line?.drain());
   readonly #contexts = new Map<number, Attached>();
   readonly #labels: SentLabels[] = [];
   #sender: Sender | undefined;
-  #worker: Worker | undefined;
-  #line: Line | undefined;
   #lastContextId = 0;
-  #startedAtMs = 0;
-  #silent = false;
-  /** When it was first found not to tick, if it has not since. */
-  #unheardSinceMs = Infinity;
-  #backoffMs = SHORTEST_BACKOFF_MS;
-  #respawnTimer: NodeJS.Timeout | undefined;
   #retained: LabelTrack[] = [];
-  #undisturbedDepth = 0;
-  #insideDoor = false;
-  /** Whether the sidecar has come while it could not be let in. */
-  #knocked = false;
-  #stopped = false;
 
   constructor(options: SidecarOptions) {
     this.#options = options;
-  }
-
-  /** Why there can be none here, if so. */
-  static get unavailable(): string | undefined {
-    return existsSync(WORKER_FILE) ? undefined : `${WORKER_FILE} does not exist (is this app bundled?)`;
+    const { sampleIntervalMicros, windowMs, mappingFile, trimTo, budgetMemory } = options;
+    this.thread = new SidecarThread({
+      pulse: this.pulse,
+      data: {
+        pulseMemory: this.pulse.memory,
+        budgetMemory,
+        sampleIntervalMicros,
+        windowMs,
+        mappingFile,
+        doorClosedBecause: this.doorClosedBecause,
+        trimTo,
+      },
+      answers: this.#answers(),
+      onStarted: (line) => this.#onStarted(line),
+      onGone: () => this.#onGone(),
+      onTrouble: (message) => options.onTrouble(message),
+    });
   }
 
   /** Whether there is a worker to ask. */
   get running(): boolean {
-    return this.#line !== undefined;
-  }
-
-  /** How long its thread has been at work. */
-  get activeMs(): number {
-    return this.#worker?.performance.eventLoopUtilization().active ?? 0;
-  }
-
-  start(): void {
-    this.#startedAtMs = performance.now();
-    this.pulse.begin();
-    const { port1, port2 } = new MessageChannel();
-    const { sampleIntervalMicros, windowMs, mappingFile, trimTo, budgetMemory } = this.#options;
-    const data: SidecarData = {
-      pulseMemory: this.pulse.memory,
-      budgetMemory,
-      sampleIntervalMicros,
-      windowMs,
-      mappingFile,
-      doorClosedBecause: this.doorClosedBecause,
-      trimTo,
-    };
-    // No preloads of the host's: they would run twice, and may patch what the sidecar stands on.
-    const worker = new Worker(WORKER_FILE, {
-      name: 'loopprof',
-      execArgv: [],
-      env: { ...process.env, NODE_OPTIONS: '' },
-      resourceLimits: { maxOldGenerationSizeMb: MAX_HEAP_MB },
-      // Left unread. Otherwise Node opens the host's own as streams, and then they no longer wait when a pipe is full.
-      stdout: true,
-      stderr: true,
-      workerData: { ...data, port: port2 },
-      transferList: [port2],
-    });
-    worker.unref();
-    const line = new Line(port1, this.#answers());
-    port1.unref();
-    let ended = false;
-    const onEnd = (reason: string): void => {
-      if (ended) return;
-      ended = true;
-      this.#onEnd(worker, reason);
-    };
-    worker.on('error', (error) => onEnd(messageOf(error)));
-    worker.once('exit', (code) => onEnd(`it ended with code ${code}`));
-    mainProcess.removeListener('exit', this.park).once('exit', this.park);
-    this.#worker = worker;
-    this.#line = line;
-    this.#sender = new Sender((names) => line.tell('names', names));
-    (mainGlobal as Record<symbol, unknown>)[Symbol.for(DRAIN)] = this.#drain;
-    for (const [contextId, { context }] of this.#contexts) this.#tellContext(contextId, context);
-    for (const labels of this.#labels) line.tell('labels', labels);
-    this.#sendAll();
-  }
-
-  async stop(): Promise<void> {
-    this.#stopped = true;
-    clearTimeout(this.#respawnTimer);
-    mainProcess.removeListener('exit', this.park);
-    const worker = this.#worker;
-    this.#let();
-    if (!worker) return;
-    let timer: NodeJS.Timeout | undefined;
-    const tooLong = new Promise<void>((resolve) => (timer = setTimeout(resolve, END_WITHIN_MS)));
-    await Promise.race([worker.terminate(), tooLong]);
-    clearTimeout(timer);
-    worker.unref();
-  }
-
-  /**
-   * A session that is open when the process exits makes Node wait for a debugger, and say so; and Node 20 aborts the process when
-   * it ends a worker in the middle of an HTTP request. So the sidecar is brought to rest first.
-   */
-  readonly park = (): void => {
-    if (!this.#line || this.pulse.sinceTickMs > PARK_WITHIN_MS) return;
-    const isUp = this.pulse.letPark();
-    this.#line.tell('park', undefined);
-    if (isUp) this.pulse.waitUntilParked(PARK_WITHIN_MS);
-  };
-
-  /** The process goes on after all. */
-  unpark(): void {
-    this.pulse.unpark();
+    return this.thread.line !== undefined;
   }
 
   /**
@@ -234,30 +124,22 @@ export class Sidecar {
    * may be called, nor anything begun that what was interrupted may be in the middle of.
    */
   get insideDoor(): boolean {
-    return this.#insideDoor;
-  }
-
-  /** Called now and then while the event loop turns. */
-  check(): void {
-    this.#isStuck();
-    const wasSilent = this.#silent;
-    this.#silent = this.pulse.sinceTickMs >= STUCK_AFTER_MS;
-    // After the whole process was stopped we may be the first to move.
-    if (!this.#worker || !this.#silent || !wasSilent) return;
-    this.#onEnd(this.#worker, `it has not moved for ${STUCK_AFTER_MS / 1000} s`);
+    return this.#door.inside;
   }
 
   /** Sends what was sampled. */
   sendChunk(chunk: Chunk, startedMicros: number): void {
     const sender = this.#sender;
     if (!sender) return;
-    this.#undisturbed(() => this.#line?.tell('chunk', { startedMicros, chunk: sender.chunk(chunk) }));
+    this.#door.undisturbed(() =>
+      this.thread.line?.tell('chunk', { startedMicros, chunk: sender.chunk(chunk) }),
+    );
   }
 
   /** Tells what a number in the pulse stands for. */
   addLabels(labels: SentLabels): void {
     this.#labels.push(labels);
-    this.#line?.tell('labels', labels);
+    this.thread.line?.tell('labels', labels);
   }
 
   attach(context: SidecarContext): number {
@@ -270,7 +152,7 @@ export class Sidecar {
   async detach(contextId: number): Promise<void> {
     this.#contexts.delete(contextId);
     try {
-      await this.#askUnlessStuck('detach', { contextId }, { timeoutMs: 2000, keepAlive: true });
+      await this.thread.ask('detach', { contextId }, { timeoutMs: 2000, keepAlive: true });
     } catch {
       // It has ended, and its server with it, or it gets round to it when it moves again.
     }
@@ -279,16 +161,16 @@ export class Sidecar {
   /** Serves a profiler's standalone server. Rejects when it cannot; a worker that ends meanwhile leaves it to the next one. */
   async listen(contextId: number, httpAddr: string): Promise<void> {
     const attached = this.#contexts.get(contextId);
-    if (!this.#line || !attached) throw notRunning();
+    if (!this.thread.line || !attached) throw sidecarNotRunning();
     attached.httpAddr = httpAddr;
     try {
       const question = { contextId, httpAddr };
-      const address = (await this.#line.ask('listen', question, { keepAlive: true })) as string;
+      const address = (await this.thread.line.ask('listen', question, { keepAlive: true })) as string;
       // Whoever replaces this worker listens on the same port, whatever port was asked for.
       attached.httpAddr = withGivenPort(httpAddr, address);
       attached.context.onListening(address);
     } catch (error) {
-      if (this.#line) attached.httpAddr = undefined;
+      if (this.thread.line) attached.httpAddr = undefined;
       throw error;
     }
   }
@@ -300,7 +182,7 @@ export class Sidecar {
     { signal, ...request }: CaptureRequest,
   ): Promise<SentCaptured> {
     const sent: SentCapture = { contextId, name, request };
-    return (await this.#askUnlessStuck('capture', sent, { signal })) as SentCaptured;
+    return (await this.thread.ask('capture', sent, { signal })) as SentCaptured;
   }
 
   /**
@@ -308,12 +190,12 @@ export class Sidecar {
    * this time to the sidecar, if that is at it.
    */
   lookAtRules(contextId: number, look: () => Look): void {
-    const line = this.#line;
+    const line = this.thread.line;
     if (!line) {
       look();
       return;
     }
-    this.#undisturbed(() =>
+    this.#door.undisturbed(() =>
       this.pulse.aloneWithRules(() => {
         line.drain();
         line.tell('looked', { contextId, look: look() });
@@ -321,42 +203,31 @@ export class Sidecar {
     );
   }
 
-  /** Asks, and waits for as long as the sidecar moves. Rejects with LOOPPROF_NOT_STARTED when it does not. */
-  async #askUnlessStuck(name: string, args: unknown, { signal, ...options }: AskOptions): Promise<unknown> {
-    if (!this.#line) throw notRunning();
-    const stuck = new AbortController();
-    const looking = setInterval(() => {
-      if (this.#isStuck()) stuck.abort();
-    }, LISTEN_EVERY_MS);
-    looking.unref();
-    try {
-      const signals = signal ? [signal, stuck.signal] : [stuck.signal];
-      const answer = this.#line.ask(name, args, { ...options, signal: AbortSignal.any(signals) });
-      if (this.#isStuck()) stuck.abort();
-      return await answer;
-    } catch (error) {
-      throw stuck.signal.aborted && !signal?.aborted ? notRunning() : error;
-    } finally {
-      clearInterval(looking);
+  #onStarted(line: Line): void {
+    this.#sender = new Sender((names) => line.tell('names', names));
+    this.#door.open();
+    for (const [contextId, { context }] of this.#contexts) this.#tellContext(contextId, context);
+    for (const labels of this.#labels) line.tell('labels', labels);
+    this.#sendAll();
+    for (const [contextId, { httpAddr }] of this.#contexts) {
+      if (httpAddr !== undefined) this.#listenAgain(contextId, { httpAddr, attempt: 1 });
     }
   }
 
-  /** After the whole process was stopped we may be the first to move: then it has until the next look. */
-  #isStuck(): boolean {
-    const nowMs = performance.now();
-    this.#unheardSinceMs =
-      this.pulse.sinceTickMs < UNHEARD_AFTER_MS ? Infinity : Math.min(this.#unheardSinceMs, nowMs);
-    return nowMs - this.#unheardSinceMs >= LISTEN_EVERY_MS;
+  #onGone(): void {
+    this.#sender = undefined;
+    this.#door.close();
+    for (const labels of this.#retained.splice(0)) labels.release();
   }
 
   #tellContext(contextId: number, { sent }: SidecarContext): void {
-    this.#line?.tell('attach', { ...sent, contextId });
+    this.thread.line?.tell('attach', { ...sent, contextId });
   }
 
   #sendAll(): void {
     try {
       const recorder = this.#options.session.recorder();
-      this.#undisturbed(() => {
+      this.#door.undisturbed(() => {
         for (const chunk of recorder.chunks) this.sendChunk(chunk, recorder.startedMicros);
       });
     } catch {
@@ -368,7 +239,7 @@ export class Sidecar {
     const { session } = this.#options;
     const contextOf = (contextId: number): SidecarContext => {
       const attached = this.#contexts.get(contextId);
-      if (!attached) throw notRunning();
+      if (!attached) throw sidecarNotRunning();
       return attached.context;
     };
     const atOnce: Answerers<
@@ -388,12 +259,12 @@ export class Sidecar {
       heap: reading(({ gc }) => this.#readHeap(gc)),
       document: reading(({ contextId, name }) => contextOf(contextId).document(name)),
       facts: reading(({ contextId }) => contextOf(contextId).facts()),
-      stack: reading(() => this.#sendStacks(this.#insideDoor ? [stackBelow(this.#drain)] : [])),
+      stack: reading(() => this.#sendStacks(this.#door.inside ? [stackBelow(this.#door.enter)] : [])),
       stalls: reading(() => this.#readStalls()),
       blocks: reading(() => this.#readBlocks()),
       vitals: reading(({ contextId }) => contextOf(contextId).vitals()),
       looked: ({ contextId, look }) =>
-        this.#undisturbed(() => this.#contexts.get(contextId)?.context.onLook(look)),
+        this.#door.undisturbed(() => this.#contexts.get(contextId)?.context.onLook(look)),
       retainLabels: () => this.#retainLabels(),
       releaseLabels: () => this.#retained.pop()?.release(),
     };
@@ -414,7 +285,7 @@ export class Sidecar {
   }
 
   #readHeap(gc: boolean): SentHeap {
-    return this.#undisturbed(() => {
+    return this.#door.undisturbed(() => {
       const { stacks, ...rest } = this.#options.session.heapRecorder().read({ gc });
       return {
         ...rest,
@@ -430,7 +301,7 @@ export class Sidecar {
   async #countAllocations(durationMs: number, signal: AbortSignal): Promise<SentAllocations> {
     const heap = this.#options.session.heapRecorder();
     const { stacks, ...rest } = await heap.countAllocations(durationMs, signal);
-    return this.#undisturbed(() => ({
+    return this.#door.undisturbed(() => ({
       ...rest,
       stacks: this.#sendStacks(stacks.map(({ frames }) => frames)),
       objects: stacks.map(({ objects }) => objects),
@@ -443,12 +314,12 @@ export class Sidecar {
   }
 
   #readStalls(): SentStalls {
-    return this.#undisturbed(() => {
+    return this.#door.undisturbed(() => {
       const { stalls, pending, ...rest } = this.#options.stalls();
       return {
         ...rest,
         // What blocks the loop now is not over in a moment.
-        pending: pending && !this.#insideDoor,
+        pending: pending && !this.#door.inside,
         stacks: this.#sendStacks(stalls.flatMap(({ stacks }) => stacks.map(({ frames }) => frames))),
         stalls: stalls.map((stall) => ({
           ...stall,
@@ -459,7 +330,7 @@ export class Sidecar {
   }
 
   #readBlocks(): SentContentions {
-    return this.#undisturbed(() => {
+    return this.#door.undisturbed(() => {
       const { rows, overflowed } = this.#options.blocks();
       return {
         overflowed,
@@ -478,67 +349,13 @@ export class Sidecar {
     this.#retained.push(labels);
   }
 
-  /** Runs inside whatever callback blocks the event loop: the sidecar has interrupted it. */
-  readonly #drain = (): void => {
-    this.pulse.enter();
-    if (this.#insideDoor) return;
-    // What it has interrupted may be ourselves.
-    this.#knocked = this.#undisturbedDepth > 0;
-    if (this.#knocked) return;
-    this.#insideDoor = true;
-    try {
-      this.#line?.drain();
-    } finally {
-      this.#insideDoor = false;
-    }
-  };
-
-  #undisturbed<T>(work: () => T): T {
-    this.#undisturbedDepth += 1;
-    try {
-      return work();
-    } finally {
-      this.#undisturbedDepth -= 1;
-      if (this.#knocked && this.#undisturbedDepth === 0) this.#drain();
-    }
-  }
-
-  #onEnd(worker: Worker, reason: string): void {
-    if (worker !== this.#worker || this.#stopped) return;
-    this.#let();
-    void worker.terminate();
-    if (performance.now() - this.#startedAtMs > HEALTHY_AFTER_MS) this.#backoffMs = SHORTEST_BACKOFF_MS;
-    this.#replace(reason);
-  }
-
-  #replace(reason: string): void {
-    this.#options.onTrouble(
-      `the sidecar is replaced in ${this.#backoffMs / 1000} s: ${reason}. Until then profiles are made on the main thread, and nobody answers while the event loop is blocked.`,
-    );
-    this.#respawnTimer = setTimeout(() => this.#respawn(), this.#backoffMs);
-    this.#respawnTimer.unref();
-    this.#backoffMs = Math.min(LONGEST_BACKOFF_MS, this.#backoffMs * 2);
-  }
-
-  #respawn(): void {
-    try {
-      this.start();
-    } catch (error) {
-      this.#replace(`it could not be started: ${messageOf(error)}`);
-      return;
-    }
-    for (const [contextId, { httpAddr }] of this.#contexts) {
-      if (httpAddr !== undefined) this.#listenAgain(contextId, { httpAddr, attempt: 1 });
-    }
-  }
-
   /** The worker before may still be ending, and hold the address. */
   #listenAgain(contextId: number, { httpAddr, attempt }: { httpAddr: string; attempt: number }): void {
-    const line = this.#line;
+    const line = this.thread.line;
     this.listen(contextId, httpAddr).catch((error: unknown) => {
       const attached = this.#contexts.get(contextId);
       // The next worker, or nobody, is to listen.
-      if (this.#line !== line || !attached) return;
+      if (this.thread.line !== line || !attached) return;
       if (attempt === LISTEN_ATTEMPTS) {
         this.#options.onTrouble(`the standalone server is gone: ${messageOf(error)}`);
         attached.context.onServerLost(error);
@@ -546,19 +363,10 @@ export class Sidecar {
       }
       attached.httpAddr = httpAddr;
       const again = (): void => {
-        if (this.#line === line) this.#listenAgain(contextId, { httpAddr, attempt: attempt + 1 });
+        if (this.thread.line === line) this.#listenAgain(contextId, { httpAddr, attempt: attempt + 1 });
       };
       setTimeout(again, LISTEN_AGAIN_MS * 2 ** attempt).unref();
     });
-  }
-
-  /** Lets go of the worker and of all that hangs on it. */
-  #let(): void {
-    const line = this.#line;
-    this.#worker = this.#line = this.#sender = undefined;
-    delete (mainGlobal as Record<symbol, unknown>)[Symbol.for(DRAIN)];
-    for (const labels of this.#retained.splice(0)) labels.release();
-    line?.close(notRunning());
   }
 }
 
@@ -571,43 +379,4 @@ type Answerers<Name extends keyof MainQuestions> = {
 
 function reading<Args, T>(read: (args: Args) => T): (args: Args) => Reading<T> {
   return (args) => ({ readAtMs: monotonicMs(), value: read(args) });
-}
-
-const DEEPEST_STACK = 200;
-
-/** The JavaScript stack that runs below `callee`, leaf first, whatever the host has made of `Error`. */
-function stackBelow(callee: () => void): Frame[] {
-  const { stackTraceLimit } = Error;
-  const prepare = Object.getOwnPropertyDescriptor(Error, 'prepareStackTrace');
-  try {
-    Error.stackTraceLimit = DEEPEST_STACK;
-    Error.prepareStackTrace = (_error, sites) => sites;
-    const holder: { stack?: NodeJS.CallSite[] } = {};
-    Error.captureStackTrace(holder, callee);
-    const frames = (holder.stack ?? []).map(frameOf);
-    // Above what was interrupted stands what the sidecar has evaluated.
-    return frames.slice(
-      Math.max(
-        0,
-        frames.findIndex(({ functionName, url }) => functionName !== '' || url !== ''),
-      ),
-    );
-  } finally {
-    if (prepare) Object.defineProperty(Error, 'prepareStackTrace', prepare);
-    else delete (Error as { prepareStackTrace?: unknown }).prepareStackTrace;
-    Error.stackTraceLimit = stackTraceLimit;
-  }
-}
-
-function frameOf(site: NodeJS.CallSite): Frame {
-  return {
-    ...pseudoFrame(site.getFunctionName() ?? ''),
-    url: nameOfScript(site.getFileName() ?? ''),
-    line: site.getLineNumber() ?? 0,
-    column: site.getColumnNumber() ?? 0,
-  };
-}
-
-function notRunning(): LoopprofError {
-  return new LoopprofError('LOOPPROF_NOT_STARTED', 'The sidecar is not running.');
 }
