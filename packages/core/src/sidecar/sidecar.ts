@@ -11,7 +11,7 @@ import type { Frame } from '../recorder/frames.js';
 import type { RecorderSession } from '../recorder/session.js';
 import { registeredMaps } from '../symbols/registered-maps.js';
 import { Door } from './door.js';
-import type { Line } from './line.js';
+import type { Line, LineOptions } from './line.js';
 import {
   type MainQuestions,
   type Reading,
@@ -28,6 +28,7 @@ import {
   type SentStalls,
 } from './protocol.js';
 import { monotonicMs, Pulse } from './pulse.js';
+import { sentAllocations, sentContentions, sentHeap, sentStalls } from './sent-readings.js';
 import { SidecarThread, sidecarNotRunning } from './sidecar-thread.js';
 import { stackBelow } from './stack-below.js';
 import { Sender, type SentStacks } from './transfer.js';
@@ -235,7 +236,7 @@ export class Sidecar {
     }
   }
 
-  #answers(): ConstructorParameters<typeof Line>[1] {
+  #answers(): LineOptions {
     const { session } = this.#options;
     const contextOf = (contextId: number): SidecarContext => {
       const attached = this.#contexts.get(contextId);
@@ -284,62 +285,32 @@ export class Sidecar {
     return { atOnce, inTurn };
   }
 
+  readonly #sendStacks = (stacks: readonly (readonly Frame[])[]): SentStacks =>
+    this.#sender?.stacks(stacks) ?? [];
+
   #readHeap(gc: boolean): SentHeap {
-    return this.#door.undisturbed(() => {
-      const { stacks, ...rest } = this.#options.session.heapRecorder().read({ gc });
-      return {
-        ...rest,
-        stacks: this.#sendStacks(stacks.map(({ frames }) => frames)),
-        objects: stacks.map(({ objects }) => objects),
-        sizesBytes: stacks.map(({ sizeBytes }) => sizeBytes),
-        allocObjects: rest.totals ? stacks.map(({ allocObjects }) => allocObjects) : [],
-        allocBytes: rest.totals ? stacks.map(({ allocBytes }) => allocBytes) : [],
-      };
-    });
+    return this.#door.undisturbed(() =>
+      sentHeap(this.#options.session.heapRecorder().read({ gc }), this.#sendStacks),
+    );
   }
 
   async #countAllocations(durationMs: number, signal: AbortSignal): Promise<SentAllocations> {
     const heap = this.#options.session.heapRecorder();
-    const { stacks, ...rest } = await heap.countAllocations(durationMs, signal);
-    return this.#door.undisturbed(() => ({
-      ...rest,
-      stacks: this.#sendStacks(stacks.map(({ frames }) => frames)),
-      objects: stacks.map(({ objects }) => objects),
-      sizesBytes: stacks.map(({ sizeBytes }) => sizeBytes),
-    }));
-  }
-
-  #sendStacks(stacks: readonly (readonly Frame[])[]): SentStacks {
-    return this.#sender?.stacks(stacks) ?? [];
+    const counted = await heap.countAllocations(durationMs, signal);
+    return this.#door.undisturbed(() => sentAllocations(counted, this.#sendStacks));
   }
 
   #readStalls(): SentStalls {
     return this.#door.undisturbed(() => {
-      const { stalls, pending, ...rest } = this.#options.stalls();
-      return {
-        ...rest,
-        // What blocks the loop now is not over in a moment.
-        pending: pending && !this.#door.inside,
-        stacks: this.#sendStacks(stalls.flatMap(({ stacks }) => stacks.map(({ frames }) => frames))),
-        stalls: stalls.map((stall) => ({
-          ...stall,
-          stacks: stall.stacks.map(({ durationMs }) => ({ durationMs })),
-        })),
-      };
+      const read = this.#options.stalls();
+      // What blocks the loop now is not over in a moment.
+      const pending = read.pending && !this.#door.inside;
+      return sentStalls({ ...read, pending }, this.#sendStacks);
     });
   }
 
   #readBlocks(): SentContentions {
-    return this.#door.undisturbed(() => {
-      const { rows, overflowed } = this.#options.blocks();
-      return {
-        overflowed,
-        stacks: this.#sendStacks(rows.map(({ frames }) => frames)),
-        labels: rows.map(({ labels }) => labels),
-        counts: rows.map(({ count }) => count),
-        delaysNanos: rows.map(({ delayNanos }) => delayNanos),
-      };
-    });
+    return this.#door.undisturbed(() => sentContentions(this.#options.blocks(), this.#sendStacks));
   }
 
   #retainLabels(): void {
