@@ -11,6 +11,7 @@ const LONGEST = [
   'e2e/triggers',
   'contract/snapshots',
   'accuracy/waits',
+  'contract/places',
   'contract/profile-proto.engine',
   'accuracy/labels.engine',
   'accuracy/cpu.engine',
