@@ -42,7 +42,7 @@ const ON_OLDEST_NODE = process.version.startsWith('v20.');
 const COUNT = Number(process.env['LOOPPROF_STALLS'] ?? (ON_OLDEST_NODE ? 120 : 40));
 /** The inspector tells as little of what runs on every Node. */
 const RUNS = [
-  { engine: 'datadog', count: COUNT, longOnes: 5 },
+  { engine: 'datadog', count: COUNT, longOnes: ON_OLDEST_NODE ? 5 : 2 },
   { engine: 'inspector', count: Number(process.env['LOOPPROF_STALLS'] ?? 20), longOnes: 2 },
 ];
 const ENGINES = RUNS.map(({ engine }) => engine);
@@ -61,10 +61,13 @@ const NEED_LABELS = ['orders'];
 
 let services: Service[] = [];
 const agent = new Agent({ keepAlive: true, maxSockets: 8 });
-afterEach(async () => {
+async function stopAll(): Promise<void> {
   await Promise.all(services.map((service) => service.stop()));
   services = [];
-});
+}
+afterEach(stopAll);
+// Those of tests beside each other.
+afterAll(stopAll);
 afterAll(() => agent.destroy());
 
 async function start(
@@ -356,7 +359,7 @@ itWithIds('nor does one while the burst lasts, by whoever looks from outside', a
 });
 
 describe.each(ENGINES_OF_THIS_NODE)('the cause of a stall, by the engine %s', (engine) => {
-  it.each([
+  it.concurrent.each([
     ['busy JavaScript', 'spin', 'javascript'],
     ['a storm of garbage', 'garbage', 'gc'],
     ['a slow pipe that is read synchronously', 'fifo', 'sync-io'],
@@ -368,7 +371,7 @@ describe.each(ENGINES_OF_THIS_NODE)('the cause of a stall, by the engine %s', (e
     if (!machineHeldIt) expect(stall?.cause).toBe(cause);
   });
 
-  it('a process that is stopped and continued: the host', async () => {
+  it.concurrent('a process that is stopped and continued: the host', async () => {
     const { pprof, app, child } = await start('blocks.cjs', { engine });
     await ask(`${app}/quick`);
     await sleep(1000);
