@@ -43,7 +43,11 @@ const COUNT = Number(process.env['LOOPPROF_STALLS'] ?? (ON_OLDEST_NODE ? 120 : 4
 /** The inspector tells as little of what runs on every Node. */
 const RUNS = [
   { engine: 'datadog', count: COUNT, longOnes: ON_OLDEST_NODE ? 5 : 2 },
-  { engine: 'inspector', count: Number(process.env['LOOPPROF_STALLS'] ?? 20), longOnes: 2 },
+  {
+    engine: 'inspector',
+    count: Number(process.env['LOOPPROF_STALLS'] ?? (ON_OLDEST_NODE ? 20 : 10)),
+    longOnes: ON_OLDEST_NODE ? 2 : 1,
+  },
 ];
 const ENGINES = RUNS.map(({ engine }) => engine);
 /** What takes long is tried once where the engine is no other on other Nodes. */
@@ -172,7 +176,7 @@ it.each(RUNS)(
       return reading;
     };
     for (let n = 0; n < count + longOnes; n++) {
-      if (n === Math.floor(count * 0.7)) services.push(await startService('spin-forever.cjs'));
+      if (n === Math.floor(count * 0.8)) services.push(await startService('spin-forever.cjs'));
       const long = n % Math.ceil((count + longOnes) / longOnes) === 3;
       const durationMs = long ? 1000 + 2000 * random.next().value : 60 * 10 ** random.next().value;
       await ask(`${app}/${ROUTES[n % ROUTES.length]}/${durationMs.toFixed(1)}`);
