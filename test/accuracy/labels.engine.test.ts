@@ -63,7 +63,7 @@ describe('labels of CPU samples', () => {
 
   it('name the method before the route is known, and the route that the garbage is of', async () => {
     service = await startService('labelled.cjs', { args: ['express', 'auto', 'more'] });
-    const profile = await fetchProfile(`${service.url}/debug/pprof/profile?seconds=4`);
+    const profile = await fetchProfile(`${service.url}/debug/pprof/profile?seconds=3`);
     // That of checkFirst(), which is below the handler as well.
     const early = within(profile, 'burn');
     expect(totalOf(early, CPU)).toBeGreaterThan(0);
