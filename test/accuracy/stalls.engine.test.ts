@@ -42,8 +42,12 @@ const ON_OLDEST_NODE = process.version.startsWith('v20.');
 const COUNT = Number(process.env['LOOPPROF_STALLS'] ?? (ON_OLDEST_NODE ? 120 : 40));
 /** The inspector tells as little of what runs on every Node. */
 const RUNS = [
-  { engine: 'datadog', count: COUNT, longOnes: 5 },
-  { engine: 'inspector', count: Number(process.env['LOOPPROF_STALLS'] ?? 20), longOnes: 2 },
+  { engine: 'datadog', count: COUNT, longOnes: ON_OLDEST_NODE ? 5 : 2 },
+  {
+    engine: 'inspector',
+    count: Number(process.env['LOOPPROF_STALLS'] ?? (ON_OLDEST_NODE ? 20 : 10)),
+    longOnes: ON_OLDEST_NODE ? 2 : 1,
+  },
 ];
 const ENGINES = RUNS.map(({ engine }) => engine);
 /** What takes long is tried once where the engine is no other on other Nodes. */
@@ -61,10 +65,13 @@ const NEED_LABELS = ['orders'];
 
 let services: Service[] = [];
 const agent = new Agent({ keepAlive: true, maxSockets: 8 });
-afterEach(async () => {
+async function stopAll(): Promise<void> {
   await Promise.all(services.map((service) => service.stop()));
   services = [];
-});
+}
+afterEach(stopAll);
+// Those of tests beside each other.
+afterAll(stopAll);
 afterAll(() => agent.destroy());
 
 async function start(
@@ -169,7 +176,7 @@ it.each(RUNS)(
       return reading;
     };
     for (let n = 0; n < count + longOnes; n++) {
-      if (n === Math.floor(count * 0.7)) services.push(await startService('spin-forever.cjs'));
+      if (n === Math.floor(count * 0.8)) services.push(await startService('spin-forever.cjs'));
       const long = n % Math.ceil((count + longOnes) / longOnes) === 3;
       const durationMs = long ? 1000 + 2000 * random.next().value : 60 * 10 ** random.next().value;
       await ask(`${app}/${ROUTES[n % ROUTES.length]}/${durationMs.toFixed(1)}`);
@@ -356,7 +363,7 @@ itWithIds('nor does one while the burst lasts, by whoever looks from outside', a
 });
 
 describe.each(ENGINES_OF_THIS_NODE)('the cause of a stall, by the engine %s', (engine) => {
-  it.each([
+  it.concurrent.each([
     ['busy JavaScript', 'spin', 'javascript'],
     ['a storm of garbage', 'garbage', 'gc'],
     ['a slow pipe that is read synchronously', 'fifo', 'sync-io'],
@@ -368,7 +375,7 @@ describe.each(ENGINES_OF_THIS_NODE)('the cause of a stall, by the engine %s', (e
     if (!machineHeldIt) expect(stall?.cause).toBe(cause);
   });
 
-  it('a process that is stopped and continued: the host', async () => {
+  it.concurrent('a process that is stopped and continued: the host', async () => {
     const { pprof, app, child } = await start('blocks.cjs', { engine });
     await ask(`${app}/quick`);
     await sleep(1000);

@@ -1,13 +1,13 @@
 /** The checklist in section 7 of the wire contract, on profiles of real programs. */
-import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { ModuleKind, ScriptTarget, transpileModule } from 'typescript';
-import { PROGRAMS, startService, type Service } from '../support/child.js';
+import { PROGRAMS, startService, withService, type Service } from '../support/child.js';
 import { fetchProfile } from '../support/fetch.js';
-import { HEAP_TYPES, readProfile, totalOf, type ReadFrame, type ReadProfile } from '../support/profile.js';
+import { framesOf, HEAP_TYPES, readProfile, type ReadProfile } from '../support/profile.js';
+import { AS_WRITTEN, placeOfTyped, TYPED_SOURCE } from '../support/typed-source.js';
 
 const CPU = 1;
 const MEDLEY = join(PROGRAMS, 'medley.cjs');
@@ -63,12 +63,6 @@ const FIELD = {
 
 const namesOf = (profile: ReadProfile) =>
   new Set(profile.samples.flatMap(({ stack }) => stack.map(({ name }) => name)));
-
-function framesOf(profile: ReadProfile): ReadFrame[] {
-  return [
-    ...new Map(profile.samples.flatMap(({ stack }) => stack).map((frame) => [frame.address, frame])).values(),
-  ];
-}
 
 describe('a profile on the wire', () => {
   const KINDS = {
@@ -279,140 +273,23 @@ describe('a profile on the wire', () => {
 describe('where code comes from', () => {
   const room = realpathSync(mkdtempSync(join(tmpdir(), 'loopprof-ts-')));
   afterAll(() => rmSync(room, { recursive: true, force: true }));
-  afterEach(stopAll);
 
-  it('an ES module is shown by its path', async () => {
-    const { url } = await start('module.mjs');
-    const profile = await fetchProfile(`${url}/profile?seconds=1`);
+  it.concurrent('an ES module is shown by its path', async () => {
+    const profile = await withService('module.mjs', {}, ({ url }) =>
+      fetchProfile(`${url}/profile?seconds=1`),
+    );
     const [frame] = framesOf(profile).filter(({ name }) => name === 'burnInModule');
     expect(frame).toMatchObject({ file: join(PROGRAMS, 'module.mjs'), line: 4 });
   });
 
-  it.each([true, false])(
-    'a module that was its own URL is shown by its kind (trimPaths: %p)',
-    async (trimPaths) => {
-      const { url } = await start('data-url.mjs', { args: [JSON.stringify({ trimPaths })] });
-      const SHOWING = [
-        'profile?seconds=2',
-        'goroutine?seconds=1',
-        'block?seconds=1',
-        'stalls',
-        'block?debug=1',
-      ];
-      const read = async (path: string): Promise<string> => {
-        const response = await fetch(`${url}/${path}`);
-        const bytes = Buffer.from(await response.arrayBuffer());
-        expect([path, response.status]).toEqual([path, 200]);
-        const text = bytes[0] === 0x1f ? gunzipSync(bytes).toString('latin1') : bytes.toString();
-        expect([path, /the%20source|the source/.exec(text)]).toEqual([path, null]);
-        return text;
-      };
-      // A busy machine may have nothing of it in a window this short; a later one has.
-      const shows = async (path: string): Promise<boolean> => {
-        for (let attempt = 0; attempt < 5; attempt++)
-          if ((await read(path)).includes('data:text/javascript')) return true;
-        return false;
-      };
-      // The rest when there is something in it.
-      const windows = await Promise.all(SHOWING.slice(0, 3).map(shows));
-      const others = await Promise.all(SHOWING.slice(3).map(shows));
-      expect([...windows, ...others].map((shown, index) => [SHOWING[index], shown])).toEqual(
-        SHOWING.map((path) => [path, true]),
-      );
-      await Promise.all(['heap', 'stack'].map(read));
-    },
-  );
-
-  // What the compiler leaves out moves every line that follows.
-  const SOURCE = `
-interface Work {
-  readonly rounds: number;
-}
-type Sum = number;
-
-declare function setTimeout(callback: () => void, delayMs: number): unknown;
-
-function burnTyped({ rounds }: Work): Sum {
-  let sum: Sum = 0;
-  for (let n = 0; n < rounds; n++) sum += Math.sqrt(n);
-  return sum;
-}
-
-class Turning {
-  private readonly work: Work = { rounds: 5_000_000 };
-
-  turnTyped(): Sum {
-    const sum = burnTyped(this.work) + [1, 2].map((n: number): number => n + burnTyped(this.work))[0]!;
-    setTimeout(() => this.turnTyped(), 20);
-    return sum;
-  }
-}
-
-new Turning().turnTyped();
-`;
-  const lineOf = (text: string) => SOURCE.split('\n').findIndex((line) => line.includes(text)) + 1;
-
-  it.each(['--sourceMap', '--inlineSourceMap'])(
-    'TypeScript compiled with %s is shown as written',
-    async (option) => {
-      const folder = mkdtempSync(join(room, 'project-'));
-      const file = join(folder, 'work.ts');
-      writeFileSync(file, SOURCE);
-      const compiler = spawnSync(
-        process.execPath,
-        [
-          require.resolve('typescript/bin/tsc'),
-          file,
-          option,
-          '--outDir',
-          join(folder, 'out'),
-          '--target',
-          'es2022',
-          '--module',
-          'commonjs',
-          '--ignoreConfig',
-          // Not what is tested, and most of the compiler's time.
-          '--noCheck',
-          '--lib',
-          'es5',
-        ],
-        { cwd: folder, encoding: 'utf8' },
-      );
-      expect([compiler.stdout, compiler.status]).toEqual(['', 0]);
-
-      const { url } = await start('host.cjs', { args: ['{}', join(folder, 'out', 'work.js')] });
-      const profile = await fetchProfile(`${url}/profile?seconds=1`);
-      const shown = framesOf(profile).filter((frame) => frame.file.startsWith(folder));
-      expect(shown.map((frame) => frame.file).filter((each) => each !== file)).toEqual([]);
-      expect(shown).toEqual(
-        expect.arrayContaining([
-          expect.objectContaining({ name: 'burnTyped', line: lineOf('function burnTyped') }),
-          expect.objectContaining({ name: 'turnTyped', line: lineOf('turnTyped(): Sum') }),
-          expect.objectContaining({
-            name: expect.stringContaining(`(anonymous work.ts:${lineOf('[1, 2].map')}:`) as string,
-          }),
-        ]),
-      );
-    },
-  );
-
-  /** Where it shows burnTyped(), and what it says of maps. */
-  async function placeOf(url: string, folder: string) {
-    const profile = await fetchProfile(`${url}/profile?seconds=1`);
-    const [frame] = framesOf(profile).filter(({ name }) => name === 'burnTyped');
-    const place = frame && { file: frame.file.replace(folder, ''), line: frame.line };
-    return { place, comments: profile.comments.filter((comment) => comment.includes('source maps')) };
-  }
-  const asWritten = { place: { file: '/work.ts', line: lineOf('function burnTyped') }, comments: [] };
-
-  it.each([true, false])(
+  it.concurrent.each([true, false])(
     'TypeScript compiled in memory is shown as written (sidecar: %s)',
     async (sidecar) => {
       const folder = mkdtempSync(join(room, 'hooked-'));
       const hook = join(folder, 'hook.cjs');
-      writeFileSync(join(folder, 'work.ts'), SOURCE);
+      writeFileSync(join(folder, 'work.ts'), TYPED_SOURCE);
       // As such a hook compiles it; the compiler itself would be most of what the process does.
-      const { outputText } = transpileModule(SOURCE, {
+      const { outputText } = transpileModule(TYPED_SOURCE, {
         fileName: join(folder, 'work.ts'),
         compilerOptions: {
           module: ModuleKind.CommonJS,
@@ -426,103 +303,18 @@ new Turning().turnTyped();
         `process.setSourceMapsEnabled(true);
       require.extensions['.ts'] = (module, fileName) => module._compile(${JSON.stringify(outputText)}, fileName);`,
       );
-      const { url } = await start('host.cjs', {
+      const options = {
         nodeArgs: ['--require', hook],
         args: [JSON.stringify({ sidecar }), join(folder, 'work.ts')],
+      };
+      const shown = await withService('host.cjs', options, async ({ url }) => {
+        // While the event loop does not come to it, generated lines are shown, and the next time those as written.
+        for (let attempt = 0; ; attempt++) {
+          const place = await placeOfTyped(url, folder);
+          if (attempt === 5 || place.place?.line === AS_WRITTEN.place.line) return place;
+        }
       });
-      // While the event loop does not come to it, generated lines are shown, and the next time those as written.
-      let shown = await placeOf(url, folder);
-      for (let attempt = 0; attempt < 5 && shown.place?.line !== asWritten.place.line; attempt++)
-        shown = await placeOf(url, folder);
-      expect(shown).toEqual(asWritten);
+      expect(shown).toEqual(AS_WRITTEN);
     },
   );
-
-  it.each([true, false])(
-    'a map of some MiB is applied in the sidecar, elsewhere left out, which is said (sidecar: %s)',
-    async (sidecar) => {
-      const folder = mkdtempSync(join(room, 'large-'));
-      const { outputText, sourceMapText = '' } = transpileModule(SOURCE, {
-        fileName: 'work.ts',
-        compilerOptions: { module: ModuleKind.CommonJS, target: ScriptTarget.ES2022, sourceMap: true },
-      });
-      const map = { ...JSON.parse(sourceMapText), sourcesContent: ['x'.repeat(3 * 1024 * 1024)] } as object;
-      writeFileSync(join(folder, 'work.js'), outputText);
-      writeFileSync(join(folder, 'work.js.map'), JSON.stringify(map));
-      const { url } = await start('host.cjs', {
-        args: [JSON.stringify({ sidecar }), join(folder, 'work.js')],
-      });
-      expect(await placeOf(url, folder)).toEqual(
-        sidecar
-          ? asWritten
-          : {
-              place: { file: '/work.js', line: expect.any(Number) as number },
-              comments: [expect.stringMatching(/left out: of .*work\.js \(3 MiB\)/)],
-            },
-      );
-    },
-  );
-});
-
-describe('twenty clients that ask for overlapping windows at once', () => {
-  const TICK_MS = 100;
-  interface Answer {
-    seconds: number;
-    sentMs: number;
-    receivedMs: number;
-    status: number;
-    profile: ReadProfile;
-  }
-  let answers: Answer[] = [];
-
-  beforeAll(async () => {
-    const { url } = await start('ticks.cjs');
-    answers = await Promise.all(
-      Array.from({ length: 20 }, async (_, index) => {
-        const seconds = 1 + (index % 5);
-        const sentMs = Date.now();
-        const response = await fetch(`${url}/profile?seconds=${seconds}`);
-        const body = new Uint8Array(await response.arrayBuffer());
-        const receivedMs = Date.now();
-        if (response.status !== 200) throw new Error(`${response.status} ${Buffer.from(body).toString()}`);
-        return { seconds, sentMs, receivedMs, status: response.status, profile: readProfile(body) };
-      }),
-    );
-  });
-
-  it('all get an answer, each of the seconds that it asked for, within the time it waited', () => {
-    expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 200));
-    expect(answers.map(({ profile }) => profile.durationMs)).toEqual(
-      answers.map(({ seconds }) => seconds * 1000),
-    );
-    for (const { profile, sentMs, receivedMs } of answers) {
-      expect(profile.timeMs).toBeGreaterThanOrEqual(sentMs - 1);
-      expect(profile.timeMs + profile.durationMs).toBeLessThanOrEqual(receivedMs + 1);
-    }
-  });
-
-  it('get the samples of their own window, and none from outside it', () => {
-    for (const { profile } of answers) {
-      const { timeMs, durationMs } = profile;
-      const seen = [...namesOf(profile)].flatMap((name) =>
-        name.startsWith('tick_') ? [Number(name.slice(5))] : [],
-      );
-      const first = Math.floor(timeMs / TICK_MS);
-      const last = Math.floor((timeMs + durationMs) / TICK_MS);
-      expect(Math.min(...seen)).toBeGreaterThanOrEqual(first - 1);
-      expect(Math.max(...seen)).toBeLessThanOrEqual(last + 1);
-      // A machine that is busy elsewhere may leave a tick out, not every other one.
-      expect(seen.length / (last - first)).toBeGreaterThan(0.5);
-    }
-  });
-
-  it('get no more CPU than there was time', () => {
-    for (const { profile } of answers) {
-      const otherThreads =
-        profile.samples.find(({ stack }) => stack[0]?.name === '(other threads)')?.values[CPU] ?? 0;
-      const share = (totalOf(profile, CPU) - otherThreads) / (profile.durationMs * 1e6);
-      expect(share).toBeGreaterThan(0.1);
-      expect(share).toBeLessThan(1.1);
-    }
-  });
 });

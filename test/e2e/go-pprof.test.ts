@@ -1,6 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { startService, type Service } from '../support/child.js';
+import { startService, withService, type Service } from '../support/child.js';
 import { GoPprof, type Report } from '../support/go-pprof.js';
 import { HEAP_TYPES, readProfile, totalOf, type ReadProfile } from '../support/profile.js';
 import { describeWith, hasTool } from '../support/tools.js';
@@ -184,8 +184,9 @@ describeWith('go', 'go tool pprof', () => {
 
   describe('on labels', () => {
     it('-tags tells the routes, -tagfocus takes one, -tagroot has them at the root', async () => {
-      const url = await start('labelled.cjs', { args: ['express'] });
-      const { saved } = await clean('-top', `${url}/debug/pprof/profile?seconds=3`);
+      const { saved } = await withService('labelled.cjs', { args: ['express'] }, ({ url }) =>
+        clean('-top', `${url}/debug/pprof/profile?seconds=3`),
+      );
       const tags = (await clean('-tags', saved)).stdout;
       expect(tags).toMatch(/^ route: Total /m);
       for (const route of ['/three/:id', '/one/:id']) expect(tags).toContain(`: ${route}`);

@@ -10,8 +10,9 @@ import { cumulativeOf } from '../support/profile.js';
 const CPU = 1;
 const hasWebSocket = Number(process.versions.node.split('.')[0]) >= 22;
 
-describe.each(['datadog', 'inspector'])('with the engine %s', (engine) => {
-  it('a debugger profiles, pauses and resumes, and we go on', async () => {
+it.concurrent.each(['datadog', 'inspector'])(
+  'a debugger profiles, pauses and resumes, and we go on, with the engine %s',
+  async (engine) => {
     const service = await startService('burn.cjs', {
       args: [JSON.stringify({ engine, scale: 0.2, restMs: 60 })],
       nodeArgs: ['--inspect=127.0.0.1:0'],
@@ -32,10 +33,10 @@ describe.each(['datadog', 'inspector'])('with the engine %s', (engine) => {
     } finally {
       await service.stop();
     }
-  });
-});
+  },
+);
 
-it('a breakpoint is neither a hang nor a stall, what spins under a debugger is one', async () => {
+it.concurrent('a breakpoint is neither a hang nor a stall, what spins under a debugger is one', async () => {
   const profileDir = mkdtempSync(join(tmpdir(), 'loopprof-breakpoint-'));
   const service = await startService('spinning.cjs', {
     nodeArgs: ['--inspect=127.0.0.1:0'],
@@ -63,7 +64,7 @@ it('a breakpoint is neither a hang nor a stall, what spins under a debugger is o
   }
 });
 
-it('the inspector engine answers while the event loop is blocked', async () => {
+it.concurrent('the inspector engine answers while the event loop is blocked', async () => {
   const service = await startService('spinning.cjs', { env: { ENGINE: 'inspector' } });
   try {
     let spun = false;

@@ -22,17 +22,20 @@ async function trial(plan: object, nodeArgs: string[] = []): Promise<Told> {
 }
 
 describe('another user of @datadog/pprof', () => {
-  it('that was there before us is left alone: we sample by the inspector, and say why', async () => {
-    const { ours, theirs, logged } = await trial({ neighbour: '@datadog/pprof', order: 'before us' });
-    expect({ ours, theirs }).toEqual({ ours: WELL, theirs: { cpu: true, memory: true } });
-    expect(logged).toEqual([
-      expect.stringMatching(
-        /^warn: .*samples by the inspector of Node .*somebody else has loaded @datadog\/pprof$/,
-      ),
-    ]);
-  });
+  it.concurrent(
+    'that was there before us is left alone: we sample by the inspector, and say why',
+    async () => {
+      const { ours, theirs, logged } = await trial({ neighbour: '@datadog/pprof', order: 'before us' });
+      expect({ ours, theirs }).toEqual({ ours: WELL, theirs: { cpu: true, memory: true } });
+      expect(logged).toEqual([
+        expect.stringMatching(
+          /^warn: .*samples by the inspector of Node .*somebody else has loaded @datadog\/pprof$/,
+        ),
+      ]);
+    },
+  );
 
-  it.each(['auto', 'datadog'])(
+  it.concurrent.each(['auto', 'datadog'])(
     "that comes after us is given its place, captures that run included (engine: '%s')",
     async (engine) => {
       const { ours, theirs, logged } = await trial({
@@ -47,7 +50,7 @@ describe('another user of @datadog/pprof', () => {
     },
   );
 
-  it('in a copy of its own that comes after us is given its place', async () => {
+  it.concurrent('in a copy of its own that comes after us is given its place', async () => {
     const room = mkdtempSync(join(tmpdir(), 'loopprof-copy-'));
     try {
       const copy = join(room, 'node_modules/@datadog/pprof');
@@ -62,12 +65,15 @@ describe('another user of @datadog/pprof', () => {
     }
   });
 
-  it('that was loaded before us, starts after us and stays longer keeps the heap sampler that it shares', async () => {
-    const { ours, theirs } = await trial({ neighbour: '@datadog/pprof', order: 'around us' });
-    expect({ ours, theirs }).toEqual({ ours: WELL, theirs: { cpu: true, memory: true } });
-  });
+  it.concurrent(
+    'that was loaded before us, starts after us and stays longer keeps the heap sampler that it shares',
+    async () => {
+      const { ours, theirs } = await trial({ neighbour: '@datadog/pprof', order: 'around us' });
+      expect({ ours, theirs }).toEqual({ ours: WELL, theirs: { cpu: true, memory: true } });
+    },
+  );
 
-  it.each([
+  it.concurrent.each([
     ['NODE_OPTIONS', { NODE_OPTIONS: '--stack-trace-limit=10 --title=dd-trace' }],
     ['DD_PROFILING_ENABLED', { DD_PROFILING_ENABLED: 'true' }],
   ])('that %s announces has us sample by the inspector from the start', async (where, env) => {
@@ -82,7 +88,7 @@ describe('another user of @datadog/pprof', () => {
 });
 
 describe.each(['datadog', 'inspector'])('beside the engine %s', (engine) => {
-  it.each(
+  it.concurrent.each(
     ['an inspector session', 'console.profile'].flatMap((neighbour) =>
       ['before us', 'after us'].map((order) => ({ neighbour, order })),
     ),
@@ -91,7 +97,7 @@ describe.each(['datadog', 'inspector'])('beside the engine %s', (engine) => {
     expect({ ours, theirs, logged }).toEqual({ ours: WELL, theirs: { cpu: true, memory: true }, logged: [] });
   });
 
-  it('--cpu-prof and --heap-prof write what they write without us', async () => {
+  it.concurrent('--cpu-prof and --heap-prof write what they write without us', async () => {
     // Beside --cpu-prof the inspector would have Node print all that we sample, so there is no CPU profile then.
     const cpu = engine === 'datadog' ? WELL.cpu : [503, false];
     const expected = { ...WELL, across: cpu[0], cpu, after: cpu };

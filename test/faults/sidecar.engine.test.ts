@@ -38,53 +38,8 @@ const statusOf = (url: string): Promise<number> =>
     () => 0,
   );
 
-describe('a sidecar is replaced, and the app does not notice, when it', () => {
-  it.concurrent.each([
-    ['is ended', 'terminate', /it ended with code 1/],
-    ['ends by itself', 'exit', /it ended with code 9/],
-    ['throws', 'throw', /out of luck in the sidecar/],
-    ['runs out of memory', 'fill', /memory/],
-    // Ten seconds of a core are enough on one Node.
-    ['is stuck', process.version.startsWith('v20.') ? 'spin' : 'wait', /it has not moved for 10 s/],
-  ])('%s', async (_what, how, reason) => {
-    const service = await startService('sidecar-faults.cjs');
-    services.push(service);
-    const [app = '', pprof = ''] = service.line.split(' ');
-    const told = async (): Promise<Logged> => (await (await fetch(`${app}/logged`)).json()) as Logged;
-    expect(await statusOf(pprof)).toBe(200);
-    await (await fetch(`${app}/sidecar/${how}`)).text();
-
-    const { logged } = await until(told, (each) => each.logged.length > 0);
-    expect(logged).toEqual([expect.stringMatching(/^warn: .*the sidecar is replaced in 0\.5 s: /)]);
-    expect(logged[0]).toMatch(reason);
-    expect(await (await fetch(app)).text()).toBe('the app');
-    expect((await until(told, ({ started }) => started === 2)).started).toBe(2);
-    // The replacement serves the same address, with what was sampled before.
-    expect(
-      await until(
-        () => statusOf(pprof),
-        (status) => status === 200,
-      ),
-    ).toBe(200);
-    const response = await fetch(`${pprof}profile?seconds=1`);
-    expect(response.status).toBe(200);
-    readProfile(new Uint8Array(await response.arrayBuffer()));
-    expect((await told()).logged).toHaveLength(1);
-
-    // The next one has to wait longer.
-    if (how === 'exit') {
-      await (await fetch(`${app}/sidecar/${how}`)).text();
-      const again = await until(told, (each) => each.logged.length > 1);
-      expect(again.logged[1]).toContain('is replaced in 1 s');
-    }
-
-    const exit = once(service.child, 'exit');
-    service.child.stdin?.write('end\n');
-    expect([await exit, service.stderr()]).toEqual([[0, null], '']);
-  });
-});
-
-describe('the standalone server of a sidecar that is replaced', () => {
+// Beside each other, and first those that wait for a quarter of a minute.
+describe('a sidecar is replaced', () => {
   const TOKEN = 'correct-horse-battery-staple';
   // Tests that run beside each other do not wait for beforeAll().
   const room = mkdtempSync(join(tmpdir(), 'loopprof-replaced-'));
@@ -129,29 +84,7 @@ describe('the standalone server of a sidecar that is replaced', () => {
       (status) => status === 200,
     );
 
-  it.concurrent('is there again on its Unix socket', async () => {
-    const path = join(room, 'again.sock');
-    const { app, told, end } = await start({ httpAddr: `unix:${path}` });
-    await replaced(app, told);
-    expect(await isThere({ socketPath: path })).toBe(200);
-    expect((await told()).address).toBe(`unix:${path}`);
-    await end();
-    expect(existsSync(path)).toBe(false);
-  });
-
-  it.concurrent('is there again on all interfaces, by the port that it had been given', async () => {
-    const { app, told, end } = await start({ httpAddr: ':0', access: { token: TOKEN } });
-    const { address } = await told();
-    await replaced(app, told);
-    const { port } = new URL(address as string);
-    // The whole of 127/8 is this machine's; a server on 127.0.0.1 alone does not answer there.
-    const host = process.platform === 'linux' ? '127.0.0.2' : '::1';
-    expect(await isThere({ host, port })).toBe(200);
-    expect((await told()).address).toBe(address);
-    await end();
-  });
-
-  it.concurrent('is told to be gone where somebody else has taken its place', async () => {
+  it.concurrent('and its server is told to be gone where somebody else has taken its place', async () => {
     const path = join(room, 'taken.sock');
     const { app, told, end } = await start({ httpAddr: `unix:${path}` });
     rmSync(path);
@@ -169,9 +102,78 @@ describe('the standalone server of a sidecar that is replaced', () => {
     await end();
     expect(readFileSync(path, 'utf8')).toBe('no socket');
   });
+
+  it.concurrent('and its server is there again on its Unix socket', async () => {
+    const path = join(room, 'again.sock');
+    const { app, told, end } = await start({ httpAddr: `unix:${path}` });
+    await replaced(app, told);
+    expect(await isThere({ socketPath: path })).toBe(200);
+    expect((await told()).address).toBe(`unix:${path}`);
+    await end();
+    expect(existsSync(path)).toBe(false);
+  });
+
+  it.concurrent(
+    'and its server is there again on all interfaces, by the port that it had been given',
+    async () => {
+      const { app, told, end } = await start({ httpAddr: ':0', access: { token: TOKEN } });
+      const { address } = await told();
+      await replaced(app, told);
+      const { port } = new URL(address as string);
+      // The whole of 127/8 is this machine's; a server on 127.0.0.1 alone does not answer there.
+      const host = process.platform === 'linux' ? '127.0.0.2' : '::1';
+      expect(await isThere({ host, port })).toBe(200);
+      expect((await told()).address).toBe(address);
+      await end();
+    },
+  );
+
+  it.concurrent.each([
+    // Ten seconds of a core are enough on one Node.
+    ['is stuck', process.version.startsWith('v20.') ? 'spin' : 'wait', /it has not moved for 10 s/],
+    ['is ended', 'terminate', /it ended with code 1/],
+    ['ends by itself', 'exit', /it ended with code 9/],
+    ['throws', 'throw', /out of luck in the sidecar/],
+    ['runs out of memory', 'fill', /memory/],
+  ])('and the app does not notice, when it %s', async (_what, how, reason) => {
+    const service = await startService('sidecar-faults.cjs');
+    services.push(service);
+    const [app = '', pprof = ''] = service.line.split(' ');
+    const told = async (): Promise<Logged> => (await (await fetch(`${app}/logged`)).json()) as Logged;
+    expect(await statusOf(pprof)).toBe(200);
+    await (await fetch(`${app}/sidecar/${how}`)).text();
+
+    const { logged } = await until(told, (each) => each.logged.length > 0);
+    expect(logged).toEqual([expect.stringMatching(/^warn: .*the sidecar is replaced in 0\.5 s: /)]);
+    expect(logged[0]).toMatch(reason);
+    expect(await (await fetch(app)).text()).toBe('the app');
+    expect((await until(told, ({ started }) => started === 2)).started).toBe(2);
+    // The replacement serves the same address, with what was sampled before.
+    expect(
+      await until(
+        () => statusOf(pprof),
+        (status) => status === 200,
+      ),
+    ).toBe(200);
+    const response = await fetch(`${pprof}profile?seconds=1`);
+    expect(response.status).toBe(200);
+    readProfile(new Uint8Array(await response.arrayBuffer()));
+    expect((await told()).logged).toHaveLength(1);
+
+    // The next one has to wait longer.
+    if (how === 'exit') {
+      await (await fetch(`${app}/sidecar/${how}`)).text();
+      const again = await until(told, (each) => each.logged.length > 1);
+      expect(again.logged[1]).toContain('is replaced in 1 s');
+    }
+
+    const exit = once(service.child, 'exit');
+    service.child.stdin?.write('end\n');
+    expect([await exit, service.stderr()]).toEqual([[0, null], '']);
+  });
 });
 
-it('stop() beside a sidecar that is stuck has its files all the same', async () => {
+it.concurrent('stop() beside a sidecar that is stuck has its files all the same', async () => {
   const profileDir = newFolder();
   const service = await startService('sidecar-faults.cjs', { args: [JSON.stringify({ profileDir })] });
   services.push(service);
@@ -203,7 +205,7 @@ describe('an address that is taken', () => {
   });
 });
 
-it('in a worker thread of the app there is no sidecar and no server, and it says so', async () => {
+it.concurrent('in a worker thread of the app there is no sidecar and no server, and it says so', async () => {
   const { code, stdout, stderr } = await runToEnd('in-worker-thread.cjs');
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
   const { logged, statuses, address } = JSON.parse(stdout) as {
@@ -223,7 +225,7 @@ it('in a worker thread of the app there is no sidecar and no server, and it says
   });
 });
 
-it.each([
+it.concurrent.each([
   ['--require', { nodeArgs: ['--require', join(PROGRAMS, 'preloaded.cjs')] }],
   ['--import', { nodeArgs: ['--import', join(PROGRAMS, 'preloaded.cjs')] }],
   ['NODE_OPTIONS', { env: { NODE_OPTIONS: `--require ${join(PROGRAMS, 'preloaded.cjs')}` } }],

@@ -79,3 +79,17 @@ export async function startService(file: string, options: RunOptions = {}): Prom
     },
   };
 }
+
+/** Starts such a program for what is done with it, and stops it then: for tests that run beside each other. */
+export async function withService<T>(
+  file: string,
+  options: RunOptions,
+  use: (service: Service) => Promise<T>,
+): Promise<T> {
+  const service = await startService(file, options);
+  try {
+    return await use(service);
+  } finally {
+    await service.stop();
+  }
+}

@@ -93,3 +93,10 @@ export function cumulativeOf({ samples }: ReadProfile, functionName: string, val
     .filter(({ stack }) => stack.some(({ name }) => name === functionName))
     .reduce((sum, { values }) => sum + (values[valueIndex] as number), 0);
 }
+
+/** Each frame once, whatever samples it is in. */
+export function framesOf(profile: ReadProfile): ReadFrame[] {
+  return [
+    ...new Map(profile.samples.flatMap(({ stack }) => stack).map((frame) => [frame.address, frame])).values(),
+  ];
+}

@@ -10,8 +10,9 @@ const { Profiler } = require('@loopprof/core');
 
 const { neighbour, order, engine, copy } = JSON.parse(process.argv[2]);
 
-/** A look or so each time, which makes dozens in every window; more would only be busier. */
+/** A look or so each time, which makes a dozen in every window; more would only be busier. */
 const WORK_MS = 12;
+const EVERY_MS = 80;
 let workedMs = 0;
 
 const NEIGHBOURS = {
@@ -124,7 +125,7 @@ async function main() {
   const timer = setInterval(() => {
     globalThis.kept = theWork(WORK_MS);
     workedMs += WORK_MS;
-  }, 40);
+  }, EVERY_MS);
   const first = await across;
   await first.arrayBuffer();
   const cpu = await fetch(`${profiler.address}profile?seconds=1`);
