@@ -21,15 +21,16 @@ describe('CPU profile against known work', () => {
       const config = { engine, scale: turnMs / 100, cpuSampleIntervalMicros: intervalMs * 1000 };
       service = await startService('burn.cjs', { args: [JSON.stringify(config)] });
       let errors: number[] = [];
+      let burnt = 0;
       const profiles: ReadProfile[] = [];
       for (const seconds of windows) {
         const profile = await fetchProfile(`${service.url}/profile?seconds=${seconds}`);
-        expect(burntShare(profile)).toBeGreaterThan(0.8);
         profiles.push(profile);
         errors = errorsOf(profiles);
-        if (worst(errors) <= 2) return;
+        burnt = burntShare(profile);
+        if (worst(errors) <= 2 && burnt > 0.8) return;
       }
-      expect(errors).toEqual([]);
+      expect({ errors, burnt }).toBeUndefined();
     },
   );
 

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, wr
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { withService } from '../support/child.js';
+import { startService, type Service } from '../support/child.js';
 import { newFolder } from '../support/folder.js';
 import { readProfile, type ReadProfile } from '../support/profile.js';
 
@@ -64,21 +64,19 @@ async function expectLength({ durationMs }: Stall, app: string): Promise<void> {
   expect(Math.abs(durationMs - lastedMs)).toBeLessThan(0.02 * lastedMs);
 }
 
-interface Program {
-  pprof: string;
-  app: string;
-  stderr: () => string;
-}
+let service: Service | undefined;
+afterEach(() => service?.stop());
 
-function withProgram(use: (program: Program) => Promise<void>, config: object = {}): Promise<void> {
-  const options = { args: [JSON.stringify(config)], nodeArgs: ['--max-old-space-size=3000'] };
-  return withService('blocks.cjs', options, async (service) => {
-    const [pprof = '', app = ''] = service.line.split(' ');
-    // The code of the first request is compiled by then, and the sidecar knows the process.
-    await (await fetch(`${app}/quick`)).text();
-    await (await fetch(`${pprof}profile?seconds=1`)).arrayBuffer();
-    await use({ pprof, app, stderr: () => service.stderr() });
+async function start(config: object = {}): Promise<{ pprof: string; app: string }> {
+  service = await startService('blocks.cjs', {
+    args: [JSON.stringify(config)],
+    nodeArgs: ['--max-old-space-size=3000'],
   });
+  const [pprof = '', app = ''] = service.line.split(' ');
+  // The code of the first request is compiled by then, and the sidecar knows the process.
+  await (await fetch(`${app}/quick`)).text();
+  await (await fetch(`${pprof}profile?seconds=1`)).arrayBuffer();
+  return { pprof, app };
 }
 
 /** Blocks the loop by that route, and gives a moment in which it is certainly blocked. */
@@ -119,131 +117,122 @@ function shareOf(profile: ReadProfile, functionName: string): number {
 }
 
 describe('while JavaScript blocks the event loop', () => {
-  const everythingAnswers = (_what: string, way: string, functionName: string, cause: string) =>
-    withProgram(
-      async ({ pprof, app }) => {
-        const enough = join(newFolder(), 'enough');
-        const blockedAt = performance.now();
-        const blockMs = way === 'spin' ? `20000?until=${enough}` : SPIN_MS;
-        const { done } = await block(`${app}/${way}/${blockMs}`, pprof);
-        const waiting = Array.from({ length: 3 }, () => fetch(`${app}/quick`).then((each) => each.text()));
-        const paths = ['', 'profile?seconds=1', 'block', 'stalls', 'stack', 'heap', 'runtime'];
-        const answers = await Promise.all(paths.map((path) => ask(pprof + path)));
-        // Long enough to be measured, and without a core that it needs no more.
-        await sleep(LEAST_MS - (performance.now() - blockedAt));
-        writeFileSync(enough, '');
-        const [index, cpu, , stalls, stack, , runtime] = answers as [
-          Answer,
-          Answer,
-          Answer,
-          Answer,
-          Answer,
-          Answer,
-          Answer,
-        ];
-
-        expect(answers.map(({ status }, at) => [paths[at], status])).toEqual(
-          paths.map((path) => [path, 200]),
-        );
-        expect(textOf(index)).toMatch(/blocked for \d+ ms \(blocked: javascript\)/);
-        const blocked = { kind: 'javascript', method: 'GET', route: `/${way}/:ms` };
-        for (const answer of [stalls, stack, runtime])
-          expect(jsonOf<{ blocked: Blocked }>(answer).blocked).toMatchObject(blocked);
-        const frames = jsonOf<{ stack: { name: string; file: string }[] }>(stack).stack.map(
-          ({ name }) => name,
-        );
-        expect(frames).toContain(functionName);
-        expect(frames.some((name) => name.includes('mainGlobal'))).toBe(false);
-        const profile = readProfile(cpu.bytes);
-        if (cause === 'javascript') {
-          expect(shareOf(profile, functionName)).toBeGreaterThanOrEqual(0.95);
-          const labelled = profile.samples.filter(({ stack: each }) =>
-            each.some(({ name }) => name === functionName),
-          );
-          expect(new Set(labelled.map(({ labels }) => labels['route']))).toEqual(new Set([`/${way}/:ms`]));
-        }
-
-        await done;
-        expect(await Promise.all(waiting)).toEqual(['quick', 'quick', 'quick']);
-        const ofRoute = await stallsOf(pprof, `/${way}/:ms`);
-        const [stall] = ofRoute;
-        expect(stall).toMatchObject({ method: 'GET', waitingRequests: 3 });
-        if (!machineHeldIt(stall)) expect(stall.cause).toBe(cause);
-        await expectLength(stall, app);
-        expect(stall.stacks[0]?.frames.some((frame) => frame.startsWith(functionName))).toBe(true);
-
-        const blockProfile = readProfile((await ask(`${pprof}block`)).bytes);
-        const rows = blockProfile.samples.filter(({ labels }) => labels['route'] === `/${way}/:ms`);
-        expect(blockProfile.sampleTypes).toEqual(['contentions/count', 'delay/nanoseconds']);
-        expect(rows.reduce((sum, { values }) => sum + (values[0] ?? 0), 0)).toBe(ofRoute.length);
-        const delayMs = rows.reduce((sum, { values }) => sum + (values[1] ?? 0), 0) / 1e6;
-        const stalledMs = ofRoute.reduce((sum, each) => sum + each.durationMs, 0);
-        expect(Math.abs(delayMs - stalledMs)).toBeLessThan(0.01 * stalledMs + 1);
-        expect(new Set(rows.map(({ labels }) => labels['cause']))).toEqual(
-          new Set(ofRoute.map((each) => each.cause)),
-        );
-      },
-      { labels: true },
-    );
-  const TITLE = '%s: everything answers, and the stall is known afterwards';
-
-  it.each([['a loop', 'spin', 'spinInScript', 'javascript']])(TITLE, everythingAnswers);
-  // One that needs no core beside one that needs one.
-  it.concurrent.each([
+  it.each([
+    ['a loop', 'spin', 'spinInScript', 'javascript'],
     ['a backtracking regular expression', 'regexp', 'backtrack', 'javascript'],
     ['Atomics.wait', 'atomics', 'waitForNobody', 'sync-io'],
-  ])(TITLE, everythingAnswers);
+  ])('%s: everything answers, and the stall is known afterwards', async (_what, way, functionName, cause) => {
+    const { pprof, app } = await start({ labels: true });
+    const enough = join(newFolder(), 'enough');
+    const blockedAt = performance.now();
+    const blockMs = way === 'spin' ? `20000?until=${enough}` : SPIN_MS;
+    const { done } = await block(`${app}/${way}/${blockMs}`, pprof);
+    const waiting = Array.from({ length: 3 }, () => fetch(`${app}/quick`).then((each) => each.text()));
+    const paths = ['', 'profile?seconds=1', 'block', 'stalls', 'stack', 'heap', 'runtime'];
+    const answers = await Promise.all(paths.map((path) => ask(pprof + path)));
+    // Long enough to be measured, and without a core that it needs no more.
+    await sleep(LEAST_MS - (performance.now() - blockedAt));
+    writeFileSync(enough, '');
+    const [index, cpu, , stalls, stack, , runtime] = answers as [
+      Answer,
+      Answer,
+      Answer,
+      Answer,
+      Answer,
+      Answer,
+      Answer,
+    ];
+
+    expect(answers.map(({ status }, at) => [paths[at], status])).toEqual(paths.map((path) => [path, 200]));
+    expect(textOf(index)).toMatch(/blocked for \d+ ms \(blocked: javascript\)/);
+    const blocked = { kind: 'javascript', method: 'GET', route: `/${way}/:ms` };
+    for (const answer of [stalls, stack, runtime])
+      expect(jsonOf<{ blocked: Blocked }>(answer).blocked).toMatchObject(blocked);
+    const frames = jsonOf<{ stack: { name: string; file: string }[] }>(stack).stack.map(({ name }) => name);
+    expect(frames).toContain(functionName);
+    expect(frames.some((name) => name.includes('mainGlobal'))).toBe(false);
+    const profile = readProfile(cpu.bytes);
+    if (cause === 'javascript') {
+      expect(shareOf(profile, functionName)).toBeGreaterThanOrEqual(0.95);
+      const labelled = profile.samples.filter(({ stack: each }) =>
+        each.some(({ name }) => name === functionName),
+      );
+      expect(new Set(labelled.map(({ labels }) => labels['route']))).toEqual(new Set([`/${way}/:ms`]));
+    }
+
+    await done;
+    expect(await Promise.all(waiting)).toEqual(['quick', 'quick', 'quick']);
+    const ofRoute = await stallsOf(pprof, `/${way}/:ms`);
+    const [stall] = ofRoute;
+    expect(stall).toMatchObject({ method: 'GET', waitingRequests: 3 });
+    if (!machineHeldIt(stall)) expect(stall.cause).toBe(cause);
+    await expectLength(stall, app);
+    expect(stall.stacks[0]?.frames.some((frame) => frame.startsWith(functionName))).toBe(true);
+
+    const blockProfile = readProfile((await ask(`${pprof}block`)).bytes);
+    const rows = blockProfile.samples.filter(({ labels }) => labels['route'] === `/${way}/:ms`);
+    expect(blockProfile.sampleTypes).toEqual(['contentions/count', 'delay/nanoseconds']);
+    expect(rows.reduce((sum, { values }) => sum + (values[0] ?? 0), 0)).toBe(ofRoute.length);
+    const delayMs = rows.reduce((sum, { values }) => sum + (values[1] ?? 0), 0) / 1e6;
+    const stalledMs = ofRoute.reduce((sum, each) => sum + each.durationMs, 0);
+    expect(Math.abs(delayMs - stalledMs)).toBeLessThan(0.01 * stalledMs + 1);
+    expect(new Set(rows.map(({ labels }) => labels['cause']))).toEqual(
+      new Set(ofRoute.map((each) => each.cause)),
+    );
+  });
 
   it('the first byte comes within 250 ms, with the route that was reached last where there is no label', async () => {
     const profileDir = mkdtempSync(join(tmpdir(), 'loopprof-hang-'));
     const [oldReport, oldSnapshot] = ['20200101T000000.000Z-hang-1.json', '20200101T000000.000Z-manual-1'];
     writeFileSync(join(profileDir, oldReport), '{}');
     mkdirSync(join(profileDir, oldSnapshot));
-    await withProgram(
-      async ({ pprof, app, stderr }) => {
-        const enough = join(newFolder(), 'enough');
-        const { done } = await block(`${app}/spin/10000?until=${enough}`, pprof);
-        const times: number[] = [];
-        for (let n = 0; n < 8; n++) times.push((await ask(pprof)).firstByteMs);
-        // On a busy machine one may have waited for a core; most never do.
-        expect(times.filter((ms) => ms <= 250).length).toBeGreaterThanOrEqual(6);
-        await sleep(800);
-        const { blocked } = jsonOf<{ blocked: Blocked }>(await ask(`${pprof}runtime`));
-        expect(blocked).toMatchObject({ kind: 'javascript', route: '/spin/:ms' });
-        writeFileSync(enough, '');
-        await done;
-        const line = stderr().trim();
-        expect(JSON.parse(line)).toMatchObject({
-          event: 'loopprof.hang',
-          kind: 'javascript',
-          method: 'GET',
-          route: '/spin/:ms',
-          file: expect.stringContaining(profileDir) as string,
-        });
-        expect(line).toContain('spinInScript');
-        // Reports make room for each other, not for snapshots.
-        const [file = ''] = readdirSync(profileDir).filter((name) => name !== oldSnapshot);
-        expect(readdirSync(profileDir)).toEqual([oldSnapshot, file]);
-        expect(file).toMatch(/^20\d{6}T\d{6}\.\d{3}Z-hang-\d+\.json$/);
-        expect(statSync(join(profileDir, file)).mode & 0o777).toBe(0o600);
-        expect(readFileSync(join(profileDir, file), 'utf8')).toContain('spinInScript');
-        rmSync(profileDir, { recursive: true });
-        if (LABELS_COST_NOTHING) {
-          const profile = readProfile((await ask(`${pprof}profile?from=now-4s&to=now`)).bytes);
-          const spun = profile.samples.filter(({ stack }) =>
-            stack.some(({ name }) => name === 'spinInScript'),
-          );
-          expect(new Set(spun.map(({ labels }) => labels['route']))).toEqual(new Set(['/spin/:ms']));
-        }
-      },
-      { hangThresholdMs: 500, profileDir },
-    );
+    const { pprof, app } = await start({ hangThresholdMs: 500, profileDir });
+    const enough = join(newFolder(), 'enough');
+    const { done } = await block(`${app}/spin/10000?until=${enough}`, pprof);
+    const times: number[] = [];
+    for (let n = 0; n < 8; n++) times.push((await ask(pprof)).firstByteMs);
+    // On a busy machine one may have waited for a core; most never do.
+    expect(times.filter((ms) => ms <= 250).length).toBeGreaterThanOrEqual(6);
+    await sleep(800);
+    const { blocked } = jsonOf<{ blocked: Blocked }>(await ask(`${pprof}runtime`));
+    expect(blocked).toMatchObject({ kind: 'javascript', route: '/spin/:ms' });
+    writeFileSync(enough, '');
+    await done;
+    const line = (service as Service).stderr().trim();
+    expect(JSON.parse(line)).toMatchObject({
+      event: 'loopprof.hang',
+      kind: 'javascript',
+      method: 'GET',
+      route: '/spin/:ms',
+      file: expect.stringContaining(profileDir) as string,
+    });
+    expect(line).toContain('spinInScript');
+    // Reports make room for each other, not for snapshots.
+    const [file = ''] = readdirSync(profileDir).filter((name) => name !== oldSnapshot);
+    expect(readdirSync(profileDir)).toEqual([oldSnapshot, file]);
+    expect(file).toMatch(/^20\d{6}T\d{6}\.\d{3}Z-hang-\d+\.json$/);
+    expect(statSync(join(profileDir, file)).mode & 0o777).toBe(0o600);
+    expect(readFileSync(join(profileDir, file), 'utf8')).toContain('spinInScript');
+    rmSync(profileDir, { recursive: true });
+    if (LABELS_COST_NOTHING) {
+      const profile = readProfile((await ask(`${pprof}profile?from=now-4s&to=now`)).bytes);
+      const spun = profile.samples.filter(({ stack }) => stack.some(({ name }) => name === 'spinInScript'));
+      expect(new Set(spun.map(({ labels }) => labels['route']))).toEqual(new Set(['/spin/:ms']));
+    }
   });
 });
 
 describe('while native code blocks the event loop', () => {
-  const whatCanBeSaid = (_what: string, way: string, functionName: string, causes: string[]) =>
-    withProgram(async ({ pprof, app }) => {
+  it.each([
+    // So many objects may take the collector longer than the parser.
+    ['JSON.parse of 200 MB', 'json', 'parseMuch', ['javascript', 'gc']],
+    ['pbkdf2Sync', 'pbkdf2', 'deriveKeys', ['javascript']],
+    ['readFileSync of a slow pipe', 'fifo', 'readSlowPipe', ['sync-io']],
+    ['execFileSync', 'exec', 'runCommand', ['sync-io']],
+  ])(
+    '%s: what can be said is said, and the stall is known in full afterwards',
+    async (_what, way, functionName, causes) => {
+      const { pprof, app } = await start();
       const { done } = await block(`${app}/${way}/4000`, pprof);
       const [index, stalls, runtime] = await Promise.all(
         ['', 'stalls', 'runtime'].map((path) => ask(pprof + path)),
@@ -278,15 +267,6 @@ describe('while native code blocks the event loop', () => {
       const profile = readProfile((await ask(`${pprof}profile?from=now-8s&to=now`)).bytes);
       // The window reaches back to what the process did before.
       if (causes.includes('javascript')) expect(shareOf(profile, functionName)).toBeGreaterThan(0.6);
-    });
-  const TITLE = '%s: what can be said is said, and the stall is known in full afterwards';
-
-  // So many objects may take the collector longer than the parser.
-  it.each([['JSON.parse of 200 MB', 'json', 'parseMuch', ['javascript', 'gc']]])(TITLE, whatCanBeSaid);
-  // Those that need no core beside one that needs one.
-  it.concurrent.each([
-    ['pbkdf2Sync', 'pbkdf2', 'deriveKeys', ['javascript']],
-    ['readFileSync of a slow pipe', 'fifo', 'readSlowPipe', ['sync-io']],
-    ['execFileSync', 'exec', 'runCommand', ['sync-io']],
-  ])(TITLE, whatCanBeSaid);
+    },
+  );
 });

@@ -174,7 +174,7 @@ export function startThread(options: ThreadOptions): Thread {
     // A sampling signal that is on its way would end the program that comes next.
     onExecve: () => {
       session.pause();
-      sidecar?.thread.park();
+      sidecar?.thread.park({ forGood: false });
     },
     onFailed: () => {
       sidecar?.thread.unpark();

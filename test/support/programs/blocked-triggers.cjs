@@ -55,6 +55,13 @@ const STEPS = {
   native: (ms) => execFileSync('sleep', [String(ms / 1000)]),
 };
 
+/** A profiler keeps no process alive that waits for it. */
+async function lasting(promise) {
+  const timer = setInterval(() => {}, 1000);
+  await promise;
+  clearInterval(timer);
+}
+
 async function main() {
   const config = {
     enableHTTP: false,
@@ -76,7 +83,7 @@ async function main() {
     print({ ended: step });
     // For what the main thread makes of it.
     await sleep(1800);
-    if (index < steps.length - 1) await taken;
+    if (index < steps.length - 1) await lasting(taken);
   }
   await profiler.stop();
 }

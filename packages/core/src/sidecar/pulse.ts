@@ -86,6 +86,8 @@ export class Pulse {
 
   /** The sidecar takes messages from here on. */
   up(): void {
+    // It may have taken long to start, and be asked to park before its first tick.
+    this.tick(0);
     Atomics.compareExchange(this.#fields, SIDECAR_STATE, NOT_UP, UP);
   }
 

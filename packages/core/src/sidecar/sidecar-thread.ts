@@ -5,7 +5,7 @@ import { MessageChannel, Worker } from 'node:worker_threads';
 import { LoopprofError, messageOf } from '../errors.js';
 import { mainProcess } from '../realm.js';
 import { Line, type AskOptions, type LineOptions } from './line.js';
-import type { SidecarData } from './protocol.js';
+import type { SentPark, SidecarData } from './protocol.js';
 import type { Pulse } from './pulse.js';
 
 export interface SidecarThreadOptions {
@@ -59,6 +59,7 @@ export class SidecarThread {
   #backoffMs = SHORTEST_BACKOFF_MS;
   #respawnTimer: NodeJS.Timeout | undefined;
   #stopped = false;
+  readonly #onExit = (): void => this.park({ forGood: true });
 
   constructor(options: SidecarThreadOptions) {
     this.#options = options;
@@ -107,7 +108,7 @@ export class SidecarThread {
     };
     worker.on('error', (error) => onEnd(messageOf(error)));
     worker.once('exit', (code) => onEnd(`it ended with code ${code}`));
-    mainProcess.removeListener('exit', this.park).once('exit', this.park);
+    mainProcess.removeListener('exit', this.#onExit).once('exit', this.#onExit);
     this.#worker = worker;
     this.#line = line;
     onStarted(line);
@@ -116,7 +117,7 @@ export class SidecarThread {
   async stop(): Promise<void> {
     this.#stopped = true;
     clearTimeout(this.#respawnTimer);
-    mainProcess.removeListener('exit', this.park);
+    mainProcess.removeListener('exit', this.#onExit);
     const worker = this.#worker;
     this.#let();
     if (!worker) return;
@@ -129,15 +130,15 @@ export class SidecarThread {
 
   /**
    * A session that is open when the process exits makes Node wait for a debugger, and say so; and Node 20 aborts the process when
-   * it ends a worker in the middle of an HTTP request. So the sidecar is brought to rest first.
+   * it ends a worker in the middle of an HTTP request. So the sidecar is brought to rest first, until `unpark()` or for good.
    */
-  readonly park = (): void => {
+  park({ forGood }: SentPark): void {
     const { pulse } = this.#options;
     if (!this.#line || pulse.sinceTickMs > PARK_WITHIN_MS) return;
     const isUp = pulse.letPark();
-    this.#line.tell('park', undefined);
+    this.#line.tell('park', { forGood });
     if (isUp) pulse.waitUntilParked(PARK_WITHIN_MS);
-  };
+  }
 
   /** The process goes on after all. */
   unpark(): void {
