@@ -1,5 +1,5 @@
 /** With a debugger attached, and with nothing but the inspector to look into a blocked loop. */
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -61,6 +61,33 @@ it.concurrent('a breakpoint is neither a hang nor a stall, what spins under a de
   } finally {
     await service.stop();
     rmSync(profileDir, { recursive: true });
+  }
+});
+
+it.concurrent('nobody is stopped in what the sidecar does inside a blocked loop', async () => {
+  const door = require.resolve('@loopprof/core').replace(/index\.js$/, 'sidecar/door.js');
+  const line = readFileSync(door, 'utf8')
+    .split('\n')
+    .findIndex((text) => text.includes('this.#pulse.enter()'));
+  const service = await startService('spinning.cjs', { nodeArgs: ['--inspect=127.0.0.1:0'] });
+  const url = /ws:\/\/\S+/.exec(service.stderr())?.[0] as string;
+  const breaker = await startService('breaks-in.mjs', {
+    args: [url, 'sidecar/door\\.js', String(line)],
+    nodeArgs: hasWebSocket ? [] : ['--experimental-websocket'],
+  });
+  try {
+    expect(breaker.line).toBe('set 1');
+    let stops = 0;
+    breaker.child.stdout?.on('data', (chunk) => (stops += String(chunk).split('stopped').length - 1));
+    service.child.stdin?.write('spin\n');
+    await sleep(1000);
+    const { stack } = (await (await fetch(`${service.url}/stack`)).json()) as { stack: object[] };
+    expect(JSON.stringify(stack)).toContain('spin');
+    await sleep(500);
+    expect(stops).toBe(0);
+  } finally {
+    await breaker.stop();
+    await service.stop();
   }
 });
 

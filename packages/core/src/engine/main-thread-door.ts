@@ -33,7 +33,8 @@ export async function knockOnMainThread(expression: string): Promise<string | un
     const opened = (session = connect());
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, OPEN_FOR_MS);
-      opened.post('Runtime.evaluate', { expression, silent: true }, () => {
+      // A debugger that pauses in it would wait in a session that is closed under it.
+      opened.post('Runtime.evaluate', { expression, silent: true, disableBreaks: true }, () => {
         clearTimeout(timer);
         resolve();
       });
