@@ -3,8 +3,7 @@
 // `?until=` names a file that ends a spin early.
 const { execFileSync, spawn } = require('node:child_process');
 const { pbkdf2Sync } = require('node:crypto');
-const { existsSync, mkdtempSync, readFileSync, rmSync } = require('node:fs');
-const { tmpdir } = require('node:os');
+const { existsSync, mkdtempSync, readFileSync } = require('node:fs');
 const { join } = require('node:path');
 const { setFlagsFromString } = require('node:v8');
 const { runInNewContext } = require('node:vm');
@@ -61,16 +60,13 @@ function deriveKeys(ms) {
   return pbkdf2Sync('password', 'salt', Math.ceil(roundsPerMs * ms), 64, 'sha512').length;
 }
 
+/** Made before the route runs: waiting for a command is another way to hold the loop. */
+const fifo = join(mkdtempSync('fifo-'), 'fifo');
+execFileSync('mkfifo', [fifo]);
+
 function readSlowPipe(ms) {
-  const directory = mkdtempSync(join(tmpdir(), 'loopprof-fifo-'));
-  const fifo = join(directory, 'fifo');
-  try {
-    execFileSync('mkfifo', [fifo]);
-    spawn('sh', ['-c', `sleep ${ms / 1000}; echo late > '${fifo}'`], { stdio: 'ignore' });
-    return readFileSync(fifo, 'utf8');
-  } finally {
-    rmSync(directory, { recursive: true });
-  }
+  spawn('sh', ['-c', `sleep ${ms / 1000}; echo late > '${fifo}'`], { stdio: 'ignore' });
+  return readFileSync(fifo, 'utf8');
 }
 
 function runCommand(ms) {
