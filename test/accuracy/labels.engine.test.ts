@@ -31,10 +31,12 @@ describe('labels of CPU samples', () => {
       let seen: object | undefined;
       let [three, one, acme, burnt] = [0, 0, 0, 0];
       // What misses gets more, and the sum counts.
-      for (const seconds of [2, 5, 7]) {
+      for (const seconds of [2, 5, 14]) {
         const profile = await fetchProfile(`${service.url}/debug/pprof/profile?seconds=${seconds}`);
         // What else is done for a request is the same for both routes, and on a busy machine not little.
         const burning = within(profile, 'burn');
+        const ofRoutes = labelled(profile, 'route', '/three/:id') + labelled(profile, 'route', '/one/:id');
+        expect(ofRoutes / totalOf(profile, CPU)).toBeGreaterThan(0.5);
         three += labelled(burning, 'route', '/three/:id');
         one += labelled(burning, 'route', '/one/:id');
         acme += labelled(burning, 'tenant', 'acme');

@@ -23,7 +23,7 @@ const refused = ({ answers }: Told): [path: string, status: number, text: string
   );
 
 // Fastify's router and Koa's assertions make functions of text themselves, and Express does not load with frozen intrinsics.
-it.concurrent.each([
+it.each([
   ['core', '--disallow-code-generation-from-strings'],
   ['express', '--disallow-code-generation-from-strings'],
   ['core', '--frozen-intrinsics'],
@@ -37,7 +37,7 @@ it.concurrent.each([
 (MAJOR >= 24 ? describe : describe.skip)('under the permission model', () => {
   const base = ['--permission', '--allow-fs-read=*', ...(can('--allow-net') ? ['--allow-net'] : [])];
 
-  it.concurrent('with what it needs it serves all that it has', async () => {
+  it('with what it needs it serves all that it has', async () => {
     const inspector = can('--allow-inspector') ? ['--allow-inspector'] : [];
     const needed = ['--allow-addons', '--allow-worker', '--allow-fs-write=*', ...inspector];
     const told = await contract('core', [...base, ...needed]);
@@ -45,38 +45,32 @@ it.concurrent.each([
     expect(told.logged).toEqual([]);
   });
 
-  it.concurrent(
-    'without --allow-worker it says that there is no sidecar, without --allow-fs-write that nothing is written',
-    async () => {
-      const told = await contract('core', [...base, '--allow-addons']);
-      expect(refused(told)).toEqual([
-        ['snapshot', 503, expect.stringMatching(/`profileDir` .*--allow-fs-write/)],
-      ]);
-      expect(told.logged).toEqual([
-        expect.stringMatching(/^warn: .*no sidecar: .*--allow-worker/),
-        expect.stringMatching(/^error: .*`profileDir` .*--allow-fs-write/),
-      ]);
-    },
-  );
+  it('without --allow-worker it says that there is no sidecar, without --allow-fs-write that nothing is written', async () => {
+    const told = await contract('core', [...base, '--allow-addons']);
+    expect(refused(told)).toEqual([
+      ['snapshot', 503, expect.stringMatching(/`profileDir` .*--allow-fs-write/)],
+    ]);
+    expect(told.logged).toEqual([
+      expect.stringMatching(/^warn: .*no sidecar: .*--allow-worker/),
+      expect.stringMatching(/^error: .*`profileDir` .*--allow-fs-write/),
+    ]);
+  });
 
-  it.concurrent(
-    'without --allow-addons it takes the inspector, or says which permission is missing',
-    async () => {
-      const { answers, logged } = await contract('core', [...base, '--allow-worker']);
-      expect(logged[0]).toMatch(
-        /^warn: .*samples by the inspector.*The engine "datadog" did not load: .*addons? /,
-      );
-      expect(answers['']?.status).toBe(200);
-      expect(answers['runtime']?.status).toBe(200);
-      const profile = answers['profile?seconds=1'];
-      if (profile?.status !== 200) {
-        expect([profile?.status, profile?.text]).toEqual([503, expect.stringMatching(/--allow-inspector/)]);
-      }
-    },
-  );
+  it('without --allow-addons it takes the inspector, or says which permission is missing', async () => {
+    const { answers, logged } = await contract('core', [...base, '--allow-worker']);
+    expect(logged[0]).toMatch(
+      /^warn: .*samples by the inspector.*The engine "datadog" did not load: .*addons? /,
+    );
+    expect(answers['']?.status).toBe(200);
+    expect(answers['runtime']?.status).toBe(200);
+    const profile = answers['profile?seconds=1'];
+    if (profile?.status !== 200) {
+      expect([profile?.status, profile?.text]).toEqual([503, expect.stringMatching(/--allow-inspector/)]);
+    }
+  });
 });
 
-it.concurrent('node:test runs with a profiler in it, also one that nobody stops', async () => {
+it('node:test runs with a profiler in it, also one that nobody stops', async () => {
   const { code, stdout, stderr } = await runToEnd(join(PROGRAMS, 'in-node-test.mjs'), {
     nodeArgs: ['--test'],
   });

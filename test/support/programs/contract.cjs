@@ -6,13 +6,11 @@ const logged = [];
 const at = (level) => (details, message) => logged.push(`${level}: ${message}`);
 const logger = { debug() {}, info() {}, warn: at('warn'), error: at('error') };
 const sensitive = { trace: true };
-// How busy the machine is does not matter here.
-const hangThresholdMs = 60_000;
-const options = { access: 'loopback', sensitive, hangThresholdMs, logger };
+const options = { access: 'loopback', sensitive, logger };
 
 const START = {
   async core() {
-    const profiler = new Profiler({ httpAddr: 'localhost:0', sensitive, hangThresholdMs }, logger);
+    const profiler = new Profiler({ httpAddr: 'localhost:0', sensitive }, logger);
     await profiler.start();
     return { base: profiler.address, stop: () => profiler.stop() };
   },
