@@ -167,8 +167,8 @@ export class Line {
       // Nobody waits for it here: what it rejects with would be the process's end.
       this.#answerInTurn(question, answerer, controller.signal).catch(() => {});
     };
-    // Not in the asynchronous context of what the sidecar has interrupted: that is some request's.
-    if (blocked) this.#context.runInAsyncScope(() => setImmediate(answer).unref());
+    // Not in the asynchronous context of what the sidecar has interrupted: that is some request's, as is what is done right here.
+    if (blocked) setImmediate(() => this.#context.runInAsyncScope(answer)).unref();
     else answer();
   }
 
