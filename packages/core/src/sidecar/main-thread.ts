@@ -18,6 +18,9 @@ const KNOCK_LOST_MS = 10_000;
 /** A loop that has turned within that time will come to what it was asked. */
 const TURNS_MS = 1000;
 
+/** A main thread that has been entered answers what is read there at once: so much longer may the answer be on its way. */
+const ON_ITS_WAY_MS = 1000;
+
 const NEEDS_TURNS =
   'The event loop is blocked, and what is asked for takes turns of it. Ask again when it returns.';
 
@@ -108,11 +111,13 @@ export class MainThread {
   ): Promise<Asked<Name>> {
     this.#waiting += 1;
     const { entries } = this.#pulse;
+    const isEntered = (): boolean => this.#pulse.entries !== entries;
+    const isReading = Object.hasOwn(READINGS, name);
     try {
       const { deadlineMs: timeoutMs, inTurns, signal } = patience;
       const isAtIt = (): boolean => inTurns === true && this.#pulse.sinceBeatMs < TURNS_MS;
-      const answer = Object.hasOwn(READINGS, name)
-        ? within(this.#read(name, args), patience)
+      const answer = isReading
+        ? within(this.#read(name, args), patience, isEntered)
         : this.#line.ask(name, args, { timeoutMs, signal, isAtIt });
       if (this.late) void this.#knock();
       void this.#watch();
@@ -121,7 +126,7 @@ export class MainThread {
       return value;
     } catch (error) {
       if (!isLoopprofError(error) || error.code !== 'LOOPPROF_LOOP_BLOCKED') throw error;
-      if (this.#pulse.entries !== entries) {
+      if (!isReading && isEntered()) {
         // It has heard of it, and does it in a turn to come.
         this.#letInAtMs = performance.now();
         throw new LoopprofError(error.code, NEEDS_TURNS);
@@ -178,11 +183,19 @@ export class MainThread {
   }
 }
 
-/** Waits for an answer that others may wait for too. */
-function within<T>(answer: Promise<T>, { deadlineMs, signal }: Patience): Promise<T> {
+/** Waits for an answer that others may wait for too, and once more for one that may be on its way. */
+function within<T>(
+  answer: Promise<T>,
+  { deadlineMs, signal }: Patience,
+  isOnItsWay: () => boolean,
+): Promise<T> {
   return new Promise((resolve, reject) => {
     const onAbort = (): void => settle(() => reject(aborted()));
-    const timer = setTimeout(() => settle(() => reject(loopBlocked())), deadlineMs);
+    const giveUp = (): void => settle(() => reject(loopBlocked()));
+    let timer = setTimeout(() => {
+      if (isOnItsWay()) timer = setTimeout(giveUp, ON_ITS_WAY_MS);
+      else giveUp();
+    }, deadlineMs);
     const settle = (how: () => void): void => {
       clearTimeout(timer);
       signal?.removeEventListener('abort', onAbort);
