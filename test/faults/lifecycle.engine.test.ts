@@ -77,13 +77,18 @@ describe('a process with a profiler and its server ends as it would without', ()
     },
   );
 
-  it('also when V8 has lost the order to end the sidecar, which ends itself then', async () => {
-    // One that the machine has not let move for a while is not brought to rest, and has nothing to end.
-    let exit;
-    for (let attempt = 0; attempt < 3 && exit?.stdout !== '1\n'; attempt++)
-      exit = await runToEnd('exits-late.cjs');
-    expect(exit).toEqual({ code: 4, signal: null, stdout: '1\n', stderr: '' });
-  });
+  // Before Node 26 an execve that fails aborts the process.
+  const failsSoftly = Number(process.versions.node.split('.')[0]) >= 26;
+  it.each(failsSoftly ? [[''], ['after-execve']] : [['']])(
+    'also when V8 has lost the order to end the sidecar, which ends itself then %s',
+    async (when) => {
+      // One that the machine has not let move for a while is not brought to rest, and has nothing to end.
+      let exit;
+      for (let attempt = 0; attempt < 3 && exit?.stdout !== '1\n'; attempt++)
+        exit = await runToEnd('exits-late.cjs', { args: [when], nodeArgs: ['--no-warnings'] });
+      expect(exit).toEqual({ code: 4, signal: null, stdout: '1\n', stderr: '' });
+    },
+  );
 
   function askOnce(url: string, agent: Agent): Promise<void> {
     return new Promise((resolve, reject) => {

@@ -173,6 +173,30 @@ describe('a sidecar is replaced', () => {
   });
 });
 
+it.concurrent('while it is away a wait is not taken for a machine that stood still', async () => {
+  const service = await startService('sidecar-faults.cjs');
+  services.push(service);
+  const [app = '', pprof = ''] = service.line.split(' ');
+  const told = async (): Promise<Logged> => (await (await fetch(`${app}/logged`)).json()) as Logged;
+  await (await fetch(`${app}/sidecar/exit`)).text();
+  await until(told, ({ logged }) => logged.length > 0);
+  await (await fetch(`${app}/waits`)).text();
+  await until(
+    () => statusOf(pprof),
+    (status) => status === 200,
+  );
+  type Stalls = { stalls: { cause: string; runDelayMs: number; stacks: { frames: string[] }[] }[] };
+  const waits = async (): Promise<Stalls['stalls']> =>
+    ((await (await fetch(`${pprof}stalls`)).json()) as Stalls).stalls.filter(({ stacks }) =>
+      stacks.some(({ frames }) => frames.some((frame) => frame.startsWith('waitForNobody'))),
+    );
+  const [stall] = await until(waits, (found) => found.length > 0);
+  if ((stall?.runDelayMs ?? 0) < 100) expect(stall?.cause).toBe('sync-io');
+  const exit = once(service.child, 'exit');
+  service.child.stdin?.write('end\n');
+  expect([await exit, service.stderr()]).toEqual([[0, null], '']);
+});
+
 it.concurrent('stop() beside a sidecar that is stuck has its files all the same', async () => {
   const profileDir = newFolder();
   const service = await startService('sidecar-faults.cjs', { args: [JSON.stringify({ profileDir })] });

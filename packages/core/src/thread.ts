@@ -91,6 +91,7 @@ export function startThread(options: ThreadOptions): Thread {
           onTrouble: (message) => report('warn', message),
         })
       : undefined;
+  if (sidecar) session.undisturbed = (work) => sidecar.undisturbed(work);
   const labels = new RouteLabels({ session, sidecar }, options.maxSeries);
   const clock = new ThreadClock();
   const blocks = new BlockTable(options.blockProfileRate);
@@ -174,7 +175,7 @@ export function startThread(options: ThreadOptions): Thread {
     // A sampling signal that is on its way would end the program that comes next.
     onExecve: () => {
       session.pause();
-      sidecar?.thread.park({ forGood: false });
+      sidecar?.thread.park();
     },
     onFailed: () => {
       sidecar?.thread.unpark();

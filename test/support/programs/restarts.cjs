@@ -1,4 +1,5 @@
-// Starts and stops a profiler again and again while requests are labelled, and has collected what is left of it; prints how often.
+// Starts and stops a profiler again and again while requests are labelled, and has collected what is left of it; prints how often, and
+// how many are kept for labels of theirs that are still there.
 const { once } = require('node:events');
 const { setImmediate, setTimeout: sleep } = require('node:timers/promises');
 const { setFlagsFromString } = require('node:v8');
@@ -37,6 +38,6 @@ async function main() {
     await sleep(5);
     gc();
   }
-  console.log(ROUNDS);
+  console.log(ROUNDS, globalThis[Symbol.for('loopprof.outlived')]?.size ?? 0);
 }
 main();

@@ -1,5 +1,5 @@
 // An app whose sidecar can be brought down: GET /sidecar/<how> does it ('exit', 'throw', 'spin', 'wait', 'fill', 'terminate'). GET / is the
-// app, /debug/pprof/ is mounted in it, /logged tells what was logged. Prints the app's URL and the index page's. argv[2]: a configuration as JSON.
+// app, /debug/pprof/ is mounted in it, /logged tells what was logged, /waits holds the event loop off the CPU. Prints the app's URL and the index page's. argv[2]: a configuration as JSON.
 const { createServer } = require('node:http');
 const threads = require('node:worker_threads');
 
@@ -39,6 +39,10 @@ for (const event of ['uncaughtException', 'unhandledRejection', 'warning']) {
   });
 }
 
+function waitForNobody() {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 400);
+}
+
 const config = { httpAddr: 'localhost:0', hangThresholdMs: 60_000, ...JSON.parse(process.argv[2] ?? '{}') };
 const profiler = new Profiler(config, logger);
 const handler = profiler.createHandler({ access: 'loopback' });
@@ -47,6 +51,7 @@ profiler.start().then(() => {
     const how = req.url.split('/sidecar/')[1];
     if (how === 'terminate') void sidecar.terminate();
     else if (how) sidecar.postMessage(how);
+    if (req.url === '/waits') waitForNobody();
     const { address } = profiler;
     if (req.url === '/debug/pprof/') void servePprof(handler, { req, res }, { path: '/', url: req.url });
     else res.end(req.url === '/logged' ? JSON.stringify({ logged, started, address }) : 'the app');

@@ -49,7 +49,7 @@ export class ContextFrames<Key extends object, T extends object> {
   enter(key: Key): void {
     const frames = this.#frames;
     const outer = frames?.current();
-    if (!frames || (outer !== this.#base && outer !== this.#entered && !this.#ours.has(outer))) {
+    if (!frames || (outer !== this.#base && !this.#isWholeCopy(outer))) {
       this.#store.enterWith(this.#valueOf(key));
       this.#consider(outer);
       return;
@@ -59,6 +59,11 @@ export class ContextFrames<Key extends object, T extends object> {
       frames.set(copy);
       this.#entered = copy;
     } else this.#makeCopy(frames, key);
+  }
+
+  /** Somebody may have taken a store out of one, which that request then is to be without. */
+  #isWholeCopy(frame: Frame): boolean {
+    return (frame === this.#entered || this.#ours.has(frame)) && frame?.size === this.#copySize;
   }
 
   #makeCopy(frames: FrameClass, key: Key): void {

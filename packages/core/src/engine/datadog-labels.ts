@@ -1,5 +1,6 @@
 /** The two ways in which `@datadog/pprof` lets samples carry labels. */
 import { AsyncLocalStorage, createHook, type AsyncHook } from 'node:async_hooks';
+import { mainGlobal } from '../realm.js';
 import { ContextFrames } from './context-frames.js';
 import type { LabelSet, LabelTrack } from './engine.js';
 
@@ -14,11 +15,32 @@ export interface ContextHolder {
   readonly 0: LabelSet;
 }
 
+/** In the main realm, which no holder outlives. */
+const OUTLIVED = Symbol.for('loopprof.outlived');
+
 /**
- * The addon lets go of its holders when a profiler ends, and once more when V8 collects one after that, which ends the process
- * (`Check failed: node->IsInUse()`). So none is ever collected: there are as many as label sets, for each start.
+ * Where V8 collects a profiler together with holders of its own, the addon lets go of those twice, which ends the process
+ * (`Check failed: node->IsInUse()`). So a profiler is kept until all its holders have been collected.
  */
-const everMade: ContextHolder[] = [];
+class Outlived {
+  readonly #kept = (mainGlobal[OUTLIVED] ??= new Set()) as Set<Outlived>;
+  readonly #registry = new FinalizationRegistry(() => this.#gone());
+  #holders = 0;
+
+  constructor(readonly profiler: LabellingProfiler) {}
+
+  keepFor(holder: ContextHolder): ContextHolder {
+    this.#kept.add(this);
+    this.#holders += 1;
+    this.#registry.register(holder, undefined);
+    return holder;
+  }
+
+  #gone(): void {
+    this.#holders -= 1;
+    if (this.#holders === 0) this.#kept.delete(this);
+  }
+}
 
 /**
  * Node 24 and later keep the stores of AsyncLocalStorage in one map per asynchronous context, where the signal handler finds
@@ -29,10 +51,12 @@ export class ContextFrameLabels implements LabelTrack {
   readonly #store: AsyncLocalStorage<ContextHolder>;
   readonly #profiler: LabellingProfiler;
   readonly #frames: ContextFrames<LabelSet, ContextHolder>;
+  readonly #outlived: Outlived;
   readonly #holders = new WeakMap<LabelSet, ContextHolder>();
 
   constructor(profiler: LabellingProfiler, store: AsyncLocalStorage<ContextHolder>) {
     this.#profiler = profiler;
+    this.#outlived = new Outlived(profiler);
     this.#store = store;
     this.#frames = new ContextFrames(store, (labels: LabelSet) => this.#holder(labels));
   }
@@ -60,8 +84,8 @@ export class ContextFrameLabels implements LabelTrack {
   #holder(labels: LabelSet): ContextHolder {
     let holder = this.#holders.get(labels);
     if (!holder) {
-      this.#holders.set(labels, (holder = this.#profiler.createContextHolder(labels)));
-      everMade.push(holder);
+      holder = this.#outlived.keepFor(this.#profiler.createContextHolder(labels));
+      this.#holders.set(labels, holder);
     }
     return holder;
   }

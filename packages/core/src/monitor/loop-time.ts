@@ -21,8 +21,8 @@ export class LoopTime {
   /** Looks at the thread have found it waiting for so much of a time that follows the one before. */
   looked(idleMs: number, ofMs: number): void {
     const nowMs = performance.now();
-    // After a time that nobody looked at, Node has told of all of it.
-    if (this.#toldAtMs > -Infinity && !this.#isSeen(nowMs)) this.#told = this.read();
+    // After a time that these looks are not of, Node has told of all of it.
+    if (this.#toldAtMs > -Infinity && !this.#isSeen(nowMs - ofMs)) this.#told = this.read();
     else {
       const { activeMs, idleMs: beforeMs } = this.#told;
       this.#told = { activeMs: activeMs + Math.max(0, ofMs - idleMs), idleMs: beforeMs + idleMs };

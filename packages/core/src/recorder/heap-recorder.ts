@@ -51,6 +51,8 @@ export interface HeapRecorderOptions {
   totals: boolean;
   /** Whether the sampler may be lent to windows that count all allocations. */
   windows: boolean;
+  /** Runs what nobody may interrupt to read the heap: there is no sampler for a moment. */
+  readonly undisturbed: <T>(work: () => T) => T;
 }
 
 /** Deeper callers are cut off; V8 keeps this many frames from the leaf. */
@@ -86,7 +88,6 @@ export class HeapRecorder implements HeapSource {
   /** The last reading of this run, for the case that somebody else ends it. */
   #lastRun: ReadonlyMap<number, HeapCounts> = new Map<number, HeapCounts>();
   #running = false;
-  #turningOver = false;
   #allocatedBytesAtStart = 0;
   #timer: NodeJS.Timeout | undefined;
   #checks = 0;
@@ -106,7 +107,7 @@ export class HeapRecorder implements HeapSource {
     this.#note = undefined;
     this.#begin();
     if (this.#counting !== 'both') return;
-    this.#timer = setInterval(() => this.#turnOver(), CHECK_EVERY_MS);
+    this.#timer = setInterval(() => this.#options.undisturbed(() => this.#turnOver()), CHECK_EVERY_MS);
     this.#timer.unref();
   }
 
@@ -135,23 +136,26 @@ export class HeapRecorder implements HeapSource {
   /** Goes on with another engine's way to V8's one heap sampler; where that counted live objects alone, it runs on. */
   useSampler(sampler: HeapSampler): void {
     if (!this.#running) return;
-    const before = this.#sampler;
-    this.#sampler = sampler;
-    if (this.#counting === 'both') {
-      before.stop();
-      this.#countLiveOnly();
-    } else if (!this.#windows) this.#begin();
+    this.#options.undisturbed(() => {
+      const before = this.#sampler;
+      this.#sampler = sampler;
+      if (this.#counting === 'both') {
+        before.stop();
+        this.#countLiveOnly();
+      } else if (!this.#windows) this.#begin();
+    });
   }
 
   /**
    * The sampled live allocations, and all where those are counted. V8 has one heap sampler per isolate and lets anybody stop
    * it (DevTools does): then it is started again and the reading says so.
    */
-  read({ gc }: { gc: boolean }): HeapReading {
+  read(options: { gc: boolean }): HeapReading {
+    return this.#options.undisturbed(() => this.#read(options));
+  }
+
+  #read({ gc }: { gc: boolean }): HeapReading {
     if (!this.#running) throw new LoopprofError('LOOPPROF_NOT_STARTED', 'The heap sampler is not running.');
-    // The sidecar may ask from inside of it, when there is no sampler for a moment.
-    if (this.#turningOver)
-      throw new LoopprofError('LOOPPROF_LOOP_BLOCKED', 'The heap sampler is just beginning anew: ask again.');
     if (gc) collectGarbage();
     if (this.#lent) return { ...this.#lent, memory: process.memoryUsage() };
     const run = this.#readRun();
@@ -186,12 +190,13 @@ export class HeapRecorder implements HeapSource {
         "V8's one heap sampler is shared with another tool: it cannot count the allocations of a window.",
       );
     }
-    const window = this.#openWindow();
+    const { undisturbed } = this.#options;
+    const window = undisturbed(() => this.#openWindow());
     try {
       await abortableSleep(durationMs, signal);
-      return { stacks: window.read(), intervalBytes: this.#windowIntervalBytes };
+      return { stacks: undisturbed(() => window.read()), intervalBytes: this.#windowIntervalBytes };
     } finally {
-      window.close();
+      undisturbed(() => window.close());
     }
   }
 
@@ -201,7 +206,7 @@ export class HeapRecorder implements HeapSource {
 
   #openWindow(): AllocationWindow {
     if (!this.#windows) {
-      const lent = this.read({ gc: false });
+      const lent = this.#read({ gc: false });
       const note = `what is live is as of ${now()}: since then, V8's heap sampler counts for a window of allocs`;
       this.#sampler.stop();
       try {
@@ -278,7 +283,6 @@ export class HeapRecorder implements HeapSource {
   /** Runs in a timer of the host's process: what fails shows at the next reading. */
   #turnOver(): void {
     if (this.#counting !== 'both') return;
-    this.#turningOver = true;
     try {
       const samples = (allocatedBytes() - this.#allocatedBytesAtStart) / this.#options.intervalBytes;
       const isFull = samples >= MAX_SAMPLES;
@@ -299,8 +303,6 @@ export class HeapRecorder implements HeapSource {
       );
     } catch {
       // It has been stopped by somebody else.
-    } finally {
-      this.#turningOver = false;
     }
   }
 

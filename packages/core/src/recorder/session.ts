@@ -44,6 +44,8 @@ export class RecorderSession {
   onTurn: () => void = () => {};
   /** Told when the engine gives way to another profiler. */
   onFallback: (reason: string) => void = () => {};
+  /** Runs what nobody may interrupt to read what it changes. */
+  undisturbed = <T>(work: () => T): T => work();
   readonly waits: Waits;
   readonly operations: Operations;
   readonly threads: Threads;
@@ -137,6 +139,7 @@ export class RecorderSession {
           intervalBytes: this.options.memorySampleBytes,
           totals: this.options.allocTotals,
           windows: this.options.allocWindows,
+          undisturbed: (work) => this.undisturbed(work),
         });
         heapRecorder.start();
         return heapRecorder;

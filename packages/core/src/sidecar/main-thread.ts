@@ -126,10 +126,10 @@ export class MainThread {
       return value;
     } catch (error) {
       if (!isLoopprofError(error) || error.code !== 'LOOPPROF_LOOP_BLOCKED') throw error;
-      if (!isReading && isEntered()) {
-        // It has heard of it, and does it in a turn to come.
+      if (isEntered()) {
+        // It has heard of it, and is at it, or does it in a turn to come.
         this.#letInAtMs = performance.now();
-        throw new LoopprofError(error.code, NEEDS_TURNS);
+        throw isReading ? error : new LoopprofError(error.code, NEEDS_TURNS);
       }
       this.#refusedAtMs = performance.now();
       throw loopBlocked(this.#doorClosedBecause);
@@ -183,6 +183,13 @@ export class MainThread {
   }
 }
 
+function tooSlow(): LoopprofError {
+  return new LoopprofError(
+    'LOOPPROF_LOOP_BLOCKED',
+    'The event loop is blocked, and reading what is asked for takes long inside of what blocks it. Ask again.',
+  );
+}
+
 /** Waits for an answer that others may wait for too, and once more for one that may be on its way. */
 function within<T>(
   answer: Promise<T>,
@@ -191,10 +198,10 @@ function within<T>(
 ): Promise<T> {
   return new Promise((resolve, reject) => {
     const onAbort = (): void => settle(() => reject(aborted()));
-    const giveUp = (): void => settle(() => reject(loopBlocked()));
+    const giveUp = (error: LoopprofError): void => settle(() => reject(error));
     let timer = setTimeout(() => {
-      if (isOnItsWay()) timer = setTimeout(giveUp, ON_ITS_WAY_MS);
-      else giveUp();
+      if (isOnItsWay()) timer = setTimeout(giveUp, ON_ITS_WAY_MS, tooSlow());
+      else giveUp(loopBlocked());
     }, deadlineMs);
     const settle = (how: () => void): void => {
       clearTimeout(timer);

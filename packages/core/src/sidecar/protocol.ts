@@ -154,12 +154,6 @@ export interface SentFacts {
   readonly problems: readonly string[];
 }
 
-/** The sidecar is to come to rest. */
-export interface SentPark {
-  /** The process exits: it will be ended. */
-  readonly forGood: boolean;
-}
-
 /** Both threads tell each other, so that the rules have one budget. */
 export interface SentLook {
   readonly contextId: number;

@@ -14,13 +14,17 @@ const MAIN_ENTRIES = 6;
 const RULES_HELD = 7;
 const PAUSED_AT = 8;
 const EVER_PAUSED = 9;
-const FIELDS = 10;
+const EXITING = 10;
+const FIELDS = 11;
 
 /** What {@link SIDECAR_STATE} says. */
 const NOT_UP = 0;
 const UP = 1;
 const PARKING = 2;
 const PARKED = 3;
+
+/** How often a parked sidecar looks whether the process exits. */
+const PARKED_LOOK_MS = 200;
 
 /** Distance of the sidecar's ticks. */
 export const TICK_MS = 50;
@@ -91,19 +95,31 @@ export class Pulse {
     Atomics.compareExchange(this.#fields, SIDECAR_STATE, NOT_UP, UP);
   }
 
+  /** There is no sidecar any more. */
+  down(): void {
+    Atomics.store(this.#fields, SIDECAR_STATE, NOT_UP);
+  }
+
+  /** The process exits: a sidecar that parks will be ended. */
+  exiting(): void {
+    Atomics.store(this.#fields, EXITING, 1);
+  }
+
   /** Allows the sidecar to park. Gives whether it is up, and will soon. */
   letPark(): boolean {
     return Atomics.exchange(this.#fields, SIDECAR_STATE, PARKING) === UP;
   }
 
   /**
-   * Lets the sidecar's thread wait until it is ended, or has to go on; not when it has to go on already. Gives false when neither
-   * has happened within `timeoutMs`.
+   * Lets the sidecar's thread wait until it is ended, or has to go on; not when it has to go on already. Gives false when the process
+   * exits and neither has happened for a while.
    */
-  park(timeoutMs: number): boolean {
+  park(): boolean {
     if (Atomics.compareExchange(this.#fields, SIDECAR_STATE, PARKING, PARKED) !== PARKING) return true;
     Atomics.notify(this.#fields, SIDECAR_STATE);
-    return Atomics.wait(this.#fields, SIDECAR_STATE, PARKED, timeoutMs) !== 'timed-out';
+    while (Atomics.wait(this.#fields, SIDECAR_STATE, PARKED, PARKED_LOOK_MS) === 'timed-out')
+      if (Atomics.load(this.#fields, EXITING) === 1) return false;
+    return true;
   }
 
   /** Waits until the sidecar has parked. */
@@ -147,6 +163,8 @@ export class Pulse {
 
   /** For how long the sidecar did not run either, in the last `durationMs`: nobody gave the process a CPU then. */
   sidecarStoppedMs(durationMs: number): number {
+    // One that is not there does not tick either.
+    if (Atomics.load(this.#fields, SIDECAR_STATE) === NOT_UP) return 0;
     const lateAgoMs = this.#since(SIDECAR_LATE_AT);
     const stopped = lateAgoMs >= 0 && lateAgoMs <= durationMs ? (this.#fields[SIDECAR_LATE_BY] as number) : 0;
     return Math.min(durationMs, Math.max(stopped, this.sinceTickMs - TICK_MS));

@@ -5,7 +5,7 @@ import { MessageChannel, Worker } from 'node:worker_threads';
 import { LoopprofError, messageOf } from '../errors.js';
 import { mainProcess } from '../realm.js';
 import { Line, type AskOptions, type LineOptions } from './line.js';
-import type { SentPark, SidecarData } from './protocol.js';
+import type { SidecarData } from './protocol.js';
 import type { Pulse } from './pulse.js';
 
 export interface SidecarThreadOptions {
@@ -59,7 +59,10 @@ export class SidecarThread {
   #backoffMs = SHORTEST_BACKOFF_MS;
   #respawnTimer: NodeJS.Timeout | undefined;
   #stopped = false;
-  readonly #onExit = (): void => this.park({ forGood: true });
+  readonly #onExit = (): void => {
+    this.#options.pulse.exiting();
+    this.park();
+  };
 
   constructor(options: SidecarThreadOptions) {
     this.#options = options;
@@ -130,13 +133,13 @@ export class SidecarThread {
 
   /**
    * A session that is open when the process exits makes Node wait for a debugger, and say so; and Node 20 aborts the process when
-   * it ends a worker in the middle of an HTTP request. So the sidecar is brought to rest first, until `unpark()` or for good.
+   * it ends a worker in the middle of an HTTP request. So the sidecar is brought to rest first, until `unpark()` or its end.
    */
-  park({ forGood }: SentPark): void {
+  park(): void {
     const { pulse } = this.#options;
     if (!this.#line || pulse.sinceTickMs > PARK_WITHIN_MS) return;
     const isUp = pulse.letPark();
-    this.#line.tell('park', { forGood });
+    this.#line.tell('park', undefined);
     if (isUp) pulse.waitUntilParked(PARK_WITHIN_MS);
   }
 
@@ -212,6 +215,7 @@ export class SidecarThread {
   #let(): void {
     const line = this.#line;
     this.#worker = this.#line = undefined;
+    this.#options.pulse.down();
     this.#options.onGone();
     line?.close(sidecarNotRunning());
   }

@@ -128,6 +128,11 @@ export class Sidecar {
     return this.#door.inside;
   }
 
+  /** Lets the sidecar in only after `work`. */
+  undisturbed<T>(work: () => T): T {
+    return this.#door.undisturbed(work);
+  }
+
   /** Sends what was sampled. */
   sendChunk(chunk: Chunk, startedMicros: number): void {
     const sender = this.#sender;

@@ -5,15 +5,7 @@ import { LoopprofError } from '../errors.js';
 import { CaptureBudget } from '../http/capture-budget.js';
 import { Line, type Answerer } from './line.js';
 import { LoopWatch } from './loop-watch.js';
-import type {
-  SentCapture,
-  SentContext,
-  SentLabels,
-  SentLook,
-  SentPark,
-  SentStalls,
-  SidecarData,
-} from './protocol.js';
+import type { SentCapture, SentContext, SentLabels, SentLook, SentStalls, SidecarData } from './protocol.js';
 import { Pulse } from './pulse.js';
 import { RemoteContext } from './remote-context.js';
 import { RemoteSources } from './remote-sources.js';
@@ -22,9 +14,6 @@ import type { SentChunk, SentNames } from './transfer.js';
 
 /** How often it is seen to that what is kept for blocked times is recent. */
 const REMEMBER_CHECK_MS = 250;
-
-/** How long a sidecar that is parked for good waits for its end before it ends itself. */
-const PARKED_FOR_MS = 200;
 
 const { port, pulseMemory, budgetMemory, ...options } = workerData as SidecarData & { port: MessagePort };
 const pulse = new Pulse(pulseMemory);
@@ -43,11 +32,11 @@ const atOnce: Record<string, Answerer> = {
   labels: (sent: SentLabels) => sources.addLabels(sent),
   stalls: (sent: SentStalls) => sources.setStalls(sent),
   looked: ({ contextId, look }: SentLook) => contexts.get(contextId)?.standIn.follow(look),
-  park: ({ forGood }: SentPark) => {
+  park: () => {
     closeDoor();
     giveUpWriting();
     // Rarely V8 loses the order to end a thread that waits, and the exit would wait for the thread for ever.
-    if (!pulse.park(forGood ? PARKED_FOR_MS : Infinity)) process.exit();
+    if (!pulse.park()) process.exit();
   },
   attach: (sent: SentContext) =>
     void contexts.set(

@@ -95,6 +95,24 @@ describe('ContextFrames', () => {
     );
   });
 
+  it('leaves a store of others out of a request that has taken it out', async () => {
+    const store = new AsyncLocalStorage<object>();
+    const frames = new ContextFrames(store, itself);
+    const users = new AsyncLocalStorage<string>();
+    const seen: unknown[] = [];
+    await users.run('ada', () =>
+      inTurns(60, (index) => {
+        frames.enter(A);
+        if (index === 40) users.disable();
+        frames.enter(B);
+        seen.push(users.getStore());
+        expect(store.getStore()).toBe(B);
+      }),
+    );
+    expect(seen.slice(39, 41)).toEqual(['ada', undefined]);
+    if (SHOWS_FRAMES) expect(seen[41]).toBe('ada');
+  });
+
   it('makes no copy for a value that was entered from the same context before', async () => {
     const store = new CountingStore();
     const frames = new ContextFrames(store, itself);

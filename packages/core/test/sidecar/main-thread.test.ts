@@ -11,7 +11,8 @@ const forLong = (): Promise<void> => sleep(20 * DEADLINE_MS, undefined, { ref: f
 
 const lines: Line[] = [];
 afterEach(() => {
-  for (const line of lines.splice(0)) line.close(new LoopprofError('LOOPPROF_NOT_STARTED', 'The test is over.'));
+  for (const line of lines.splice(0))
+    line.close(new LoopprofError('LOOPPROF_NOT_STARTED', 'The test is over.'));
 });
 
 /** A sidecar's view of a main thread that answers so; both are this thread, so nobody knocks. */
