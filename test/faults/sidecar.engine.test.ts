@@ -213,6 +213,26 @@ it.concurrent('stop() beside a sidecar that is stuck has its files all the same'
 });
 
 describe('an address that is taken', () => {
+  it.concurrent('is waited for: whoever holds it may go soon, as in a rolling restart', async () => {
+    const holder = createServer().listen(0, '127.0.0.1');
+    await once(holder, 'listening');
+    const httpAddr = `localhost:${(holder.address() as AddressInfo).port}`;
+    const service = await startService('sidecar-faults.cjs', { args: [JSON.stringify({ httpAddr })] });
+    services.push(service);
+    const [app = ''] = service.line.split(' ');
+    const told = async (): Promise<Logged> => (await (await fetch(`${app}/logged`)).json()) as Logged;
+    const { logged, address } = await told();
+    expect([logged, address]).toEqual([[expect.stringMatching(/EADDRINUSE.*takes its place/)], undefined]);
+    holder.close();
+    const listening = await until(told, (each) => each.address !== undefined);
+    expect(await statusOf(listening.address as string)).toBe(200);
+    expect(listening.logged).toEqual(logged);
+    expect(await (await fetch(`${app}/debug/pprof/`)).text()).not.toContain('Degraded');
+    const exit = once(service.child, 'exit');
+    service.child.stdin?.write('end\n');
+    expect([await exit, service.stderr()]).toEqual([[0, null], '']);
+  });
+
   it('by another worker of the cluster: one of them serves, the other says where to look, both apps live', async () => {
     const holder = createServer().listen(0, '127.0.0.1');
     await once(holder, 'listening');

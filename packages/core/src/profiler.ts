@@ -2,6 +2,7 @@ import { EventEmitter } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { resolve } from 'node:path';
 import { isMainThread } from 'node:worker_threads';
+import { AddressWait } from './address-wait.js';
 import { Announcer } from './announcer.js';
 import { resolveConfig, type Access, type ProfilerConfig, type ResolvedConfig } from './config.js';
 import { asLoopprofError, isLoopprofError, LoopprofError, messageOf } from './errors.js';
@@ -102,6 +103,7 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
   #address: string | undefined;
   #server: StandaloneServer | undefined;
   #serverProblem: LoopprofError | undefined;
+  readonly #addressWait = new AddressWait();
   #snapshots: RunSnapshots | undefined;
   #stopping: Promise<void> | undefined;
   #refusedConfig: LoopprofError | undefined;
@@ -158,7 +160,7 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
       await this.#listen(config);
     } catch (error) {
       if (this.#config !== config) return;
-      this.#serverProblem = asLoopprofError(error);
+      this.#waitForAddress(error, config);
       this.#logger.error({ err: error }, `loopprof: ${messageOf(error)}`);
     }
   }
@@ -186,6 +188,7 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
     if (this.#config?.writeOnStop) await this.#snapshots?.snapshotter.writeFinal();
     this.#snapshots?.snapshotter.close();
     this.#captures.end();
+    this.#addressWait.end();
     const server = this.#server;
     const lease = this.#lease;
     const contextId = this.#contextId;
@@ -217,6 +220,21 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
       this.#server = server;
       this.#address = server.address;
     } else await server.close();
+  }
+
+  #waitForAddress(error: unknown, config: ResolvedConfig): void {
+    this.#address = undefined;
+    this.#serverProblem = asLoopprofError(error);
+    if (!isMainThread) return;
+    this.#addressWait.begin(async () => {
+      // The sidecar may have come to it by itself.
+      if (this.#config !== config || this.#address !== undefined) return;
+      await this.#listen(config);
+      if (this.#config !== config) return;
+      this.#serverProblem = undefined;
+      const { address } = this;
+      this.#logger.info({ address }, `loopprof: the standalone server listens after all: ${address}`);
+    });
   }
 
   /**
@@ -476,9 +494,7 @@ export class Profiler extends EventEmitter<ProfilerEvents> {
         this.#serverProblem = undefined;
       },
       onServerLost: (error) => {
-        if (this.#config !== config) return;
-        this.#address = undefined;
-        this.#serverProblem = asLoopprofError(error);
+        if (this.#config === config) this.#waitForAddress(error, config);
       },
       facts: () => this.#status(),
       document: (name) => {

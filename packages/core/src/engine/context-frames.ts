@@ -55,21 +55,29 @@ export class ContextFrames<Key extends object, T extends object> {
       return;
     }
     const copy = this.#copies.get(key);
-    if (copy?.size === this.#copySize && (this.#base?.size ?? 0) === this.#baseSize) {
+    if (copy?.size === this.#copySize && this.#isBaseWhole) {
       frames.set(copy);
       this.#entered = copy;
     } else this.#makeCopy(frames, key);
   }
 
-  /** Somebody may have taken a store out of one, which that request then is to be without. */
+  get #isBaseWhole(): boolean {
+    return (this.#base?.size ?? 0) === this.#baseSize;
+  }
+
+  /** Somebody may have taken a store out of one, which that request then is to be without, or out of the base, which it is to keep. */
   #isWholeCopy(frame: Frame): boolean {
-    return (frame === this.#entered || this.#ours.has(frame)) && frame?.size === this.#copySize;
+    return (
+      (frame === this.#entered || this.#ours.has(frame)) &&
+      frame?.size === this.#copySize &&
+      this.#isBaseWhole
+    );
   }
 
   #makeCopy(frames: FrameClass, key: Key): void {
     const base = this.#base;
     // Somebody may have taken a store out of it, or out of a copy, since.
-    if (this.#copies.has(key) || (base?.size ?? 0) !== this.#baseSize) this.#adopt(base);
+    if (this.#copies.has(key) || !this.#isBaseWhole) this.#adopt(base);
     frames.set(base);
     this.#store.enterWith(this.#valueOf(key));
     const made = frames.current();

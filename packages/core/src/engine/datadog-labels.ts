@@ -23,8 +23,8 @@ const OUTLIVED = Symbol.for('loopprof.outlived');
  * (`Check failed: node->IsInUse()`). So a profiler is kept until all its holders have been collected.
  */
 class Outlived {
-  readonly #kept = (mainGlobal[OUTLIVED] ??= new Set()) as Set<Outlived>;
-  readonly #registry = new FinalizationRegistry(() => this.#gone());
+  readonly #kept = (mainGlobal[OUTLIVED] ??= new mainGlobal.Set()) as Set<Outlived>;
+  readonly #registry = new mainGlobal.FinalizationRegistry(() => this.#gone());
   #holders = 0;
 
   constructor(readonly profiler: LabellingProfiler) {}

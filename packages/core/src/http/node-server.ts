@@ -214,7 +214,7 @@ async function bind(server: Server, httpAddr: string): Promise<Bound> {
 function adviceFor(error: unknown): string {
   const advice = "Set another httpAddr ('localhost:0' takes a free port), or enableHTTP: false.";
   return (error as NodeJS.ErrnoException).code === 'EADDRINUSE'
-    ? `Who answers there is another process, such as another worker of the same cluster. ${advice}`
+    ? `Who answers there is another process, such as another worker of the same cluster; when that has gone, this one takes its place. ${advice}`
     : advice;
 }
 

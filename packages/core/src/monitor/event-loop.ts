@@ -130,8 +130,8 @@ export class EventLoopMonitor {
   get utilization(): number {
     const from = this.#readings[0];
     const to = this.time.read();
-    const activeMs = to.activeMs - (from?.activeMs ?? 0);
-    const idleMs = to.idleMs - (from?.idleMs ?? 0);
+    const activeMs = Math.max(0, to.activeMs - (from?.activeMs ?? 0));
+    const idleMs = Math.max(0, to.idleMs - (from?.idleMs ?? 0));
     return activeMs + idleMs > 0 ? activeMs / (activeMs + idleMs) : 0;
   }
 

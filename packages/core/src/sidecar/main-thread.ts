@@ -18,8 +18,12 @@ const KNOCK_LOST_MS = 10_000;
 /** A loop that has turned within that time will come to what it was asked. */
 const TURNS_MS = 1000;
 
-/** A main thread that has been entered answers what is read there at once: so much longer may the answer be on its way. */
-const ON_ITS_WAY_MS = 1000;
+/**
+ * A main thread that has been entered answers what is read there at once: the answer may be on its way for as long again, within these
+ * bounds.
+ */
+const SHORTEST_WAY_MS = 100;
+const LONGEST_WAY_MS = 1000;
 
 const NEEDS_TURNS =
   'The event loop is blocked, and what is asked for takes turns of it. Ask again when it returns.';
@@ -199,8 +203,9 @@ function within<T>(
   return new Promise((resolve, reject) => {
     const onAbort = (): void => settle(() => reject(aborted()));
     const giveUp = (error: LoopprofError): void => settle(() => reject(error));
+    const wayMs = Math.min(LONGEST_WAY_MS, Math.max(SHORTEST_WAY_MS, deadlineMs));
     let timer = setTimeout(() => {
-      if (isOnItsWay()) timer = setTimeout(giveUp, ON_ITS_WAY_MS, tooSlow());
+      if (isOnItsWay()) timer = setTimeout(giveUp, wayMs, tooSlow());
       else giveUp(loopBlocked());
     }, deadlineMs);
     const settle = (how: () => void): void => {

@@ -129,7 +129,9 @@ export class Pulse {
 
   /** The sidecar goes on. */
   unpark(): void {
-    Atomics.store(this.#fields, SIDECAR_STATE, UP);
+    // In this order: it may park in between. Where there is none, or none yet, there is nothing to go on.
+    for (const resting of [PARKING, PARKED])
+      Atomics.compareExchange(this.#fields, SIDECAR_STATE, resting, UP);
     Atomics.notify(this.#fields, SIDECAR_STATE);
   }
 

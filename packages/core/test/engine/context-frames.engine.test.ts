@@ -113,6 +113,27 @@ describe('ContextFrames', () => {
     if (SHOWS_FRAMES) expect(seen[41]).toBe('ada');
   });
 
+  it('leaves a store of others in a request that goes on when others take it out', async () => {
+    const store = new AsyncLocalStorage<object>();
+    const frames = new ContextFrames(store, itself);
+    const users = new AsyncLocalStorage<string>();
+    const seen: unknown[] = [];
+    await users.run('ada', () =>
+      inTurns(60, async (index) => {
+        // As code of the server's own context would.
+        const others = index === 40 ? AsyncLocalStorage.bind(() => users.disable()) : undefined;
+        frames.enter(A);
+        await setImmediate();
+        others?.();
+        frames.enter(B);
+        seen.push(users.getStore());
+        expect(store.getStore()).toBe(B);
+      }),
+    );
+    expect(seen[39]).toBe('ada');
+    if (SHOWS_FRAMES) expect(seen.slice(40, 42)).toEqual(['ada', undefined]);
+  });
+
   it('makes no copy for a value that was entered from the same context before', async () => {
     const store = new CountingStore();
     const frames = new ContextFrames(store, itself);

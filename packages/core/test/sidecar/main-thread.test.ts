@@ -5,9 +5,9 @@ import { Line, type LineOptions } from '../../src/sidecar/line.js';
 import { MainThread } from '../../src/sidecar/main-thread.js';
 import { monotonicMs, Pulse } from '../../src/sidecar/pulse.js';
 
-const DEADLINE_MS = 100;
+const DEADLINE_MS = 1000;
 
-const forLong = (): Promise<void> => sleep(20 * DEADLINE_MS, undefined, { ref: false });
+const forLong = (): Promise<void> => sleep(10 * DEADLINE_MS, undefined, { ref: false });
 
 const lines: Line[] = [];
 afterEach(() => {
@@ -30,17 +30,28 @@ describe('an answer that is late', () => {
     const { main, pulse } = between({
       inTurn: {
         stack: async () => {
-          pulse.enter();
           const readAtMs = monotonicMs();
-          await sleep(3 * DEADLINE_MS);
+          await sleep(1.5 * DEADLINE_MS);
           answered.push(performance.now());
           return { readAtMs, value: 'a stack' };
         },
       },
     });
     const askedAt = performance.now();
-    await expect(main.ask('stack', undefined, { deadlineMs: DEADLINE_MS })).resolves.toBe('a stack');
+    const asked = main.ask('stack', undefined, { deadlineMs: DEADLINE_MS });
+    pulse.enter();
+    await expect(asked).resolves.toBe('a stack');
     expect((answered[0] as number) - askedAt).toBeGreaterThan(DEADLINE_MS);
+  });
+
+  it('is given up where it does not come then either', async () => {
+    const { main, pulse } = between({ inTurn: { stack: forLong } });
+    const asked = main.ask('stack', undefined, { deadlineMs: DEADLINE_MS });
+    pulse.enter();
+    await expect(asked).rejects.toMatchObject({
+      code: 'LOOPPROF_LOOP_BLOCKED',
+      message: expect.stringContaining('takes long inside of what blocks it') as string,
+    });
   });
 
   it('is given up where nobody got in', async () => {
@@ -52,15 +63,10 @@ describe('an answer that is late', () => {
   });
 
   it('is given up with another reason where it takes turns of the loop, which has heard of it', async () => {
-    const { main, pulse } = between({
-      inTurn: {
-        snapshot: () => {
-          pulse.enter();
-          return forLong();
-        },
-      },
-    });
-    await expect(main.ask('snapshot', {} as never, { deadlineMs: DEADLINE_MS })).rejects.toMatchObject({
+    const { main, pulse } = between({ inTurn: { snapshot: forLong } });
+    const asked = main.ask('snapshot', { contextId: 1 }, { deadlineMs: DEADLINE_MS });
+    pulse.enter();
+    await expect(asked).rejects.toMatchObject({
       code: 'LOOPPROF_LOOP_BLOCKED',
       message: expect.stringContaining('takes turns of it') as string,
     });
