@@ -1,5 +1,6 @@
 /** The routes beside the profiles that are text: symbol, which pprof posts to, and cmdline. */
 import type { RequestListener } from 'node:http';
+import { runInThisContext } from 'node:vm';
 import { Profiler } from '@loopprof/core';
 import { pprofRouter, profilingMiddleware as expressMiddleware } from '@loopprof/express';
 import { profilerPlugin } from '@loopprof/fastify';
@@ -40,12 +41,22 @@ const SITES: Record<string, () => Promise<string>> = {
   },
 };
 
-/** What the heap profile has to show, whatever else has been allocated. */
+type Allocate = (rest: readonly Allocate[]) => number[];
+
+/** Each calls the next one, and the last allocates: so many frames the heap profile has, whatever else is in it. */
+const chain = Array.from(
+  { length: 12 },
+  (_, n) =>
+    runInThisContext(
+      `(function link${n}(rest) { return rest.length > 0 ? rest[0](rest.slice(1)) : new Array(5000).fill(${n}); })`,
+    ) as Allocate,
+);
+const [firstLink, ...otherLinks] = chain as [Allocate, ...Allocate[]];
 let kept: number[][] = [];
 
 beforeAll(async () => {
   await profiler.start();
-  kept = Array.from({ length: 200 }, () => new Array<number>(5000).fill(kept.length));
+  kept = Array.from({ length: 200 }, () => firstLink(otherLinks));
 });
 afterAll(async () => {
   await Promise.all(servers.map((server) => server.close()));
