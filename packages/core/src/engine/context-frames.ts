@@ -49,35 +49,29 @@ export class ContextFrames<Key extends object, T extends object> {
   enter(key: Key): void {
     const frames = this.#frames;
     const outer = frames?.current();
-    if (!frames || (outer !== this.#base && !this.#isWholeCopy(outer))) {
+    // Somebody may have taken a store out of the base, which requests on their way are to keep.
+    const isBaseWhole = (this.#base?.size ?? 0) === this.#baseSize;
+    if (!frames || (outer !== this.#base && !(isBaseWhole && this.#isWholeCopy(outer)))) {
       this.#store.enterWith(this.#valueOf(key));
       this.#consider(outer);
       return;
     }
     const copy = this.#copies.get(key);
-    if (copy?.size === this.#copySize && this.#isBaseWhole) {
+    if (isBaseWhole && copy?.size === this.#copySize) {
       frames.set(copy);
       this.#entered = copy;
     } else this.#makeCopy(frames, key);
   }
 
-  get #isBaseWhole(): boolean {
-    return (this.#base?.size ?? 0) === this.#baseSize;
-  }
-
-  /** Somebody may have taken a store out of one, which that request then is to be without, or out of the base, which it is to keep. */
+  /** Somebody may have taken a store out of one, which that request then is to be without. */
   #isWholeCopy(frame: Frame): boolean {
-    return (
-      (frame === this.#entered || this.#ours.has(frame)) &&
-      frame?.size === this.#copySize &&
-      this.#isBaseWhole
-    );
+    return frame?.size === this.#copySize && (frame === this.#entered || this.#ours.has(frame));
   }
 
   #makeCopy(frames: FrameClass, key: Key): void {
     const base = this.#base;
     // Somebody may have taken a store out of it, or out of a copy, since.
-    if (this.#copies.has(key) || !this.#isBaseWhole) this.#adopt(base);
+    if (this.#copies.has(key) || (base?.size ?? 0) !== this.#baseSize) this.#adopt(base);
     frames.set(base);
     this.#store.enterWith(this.#valueOf(key));
     const made = frames.current();

@@ -1,4 +1,7 @@
-/** For how long the event loop has run callbacks, and for how long it has waited for something to do; both grow, but for what looks that come late correct. */
+/**
+ * For how long the event loop has run callbacks, and for how long it has waited for something to do; both grow, but for what looks that
+ * come late correct.
+ */
 export interface LoopTimes {
   readonly activeMs: number;
   readonly idleMs: number;
