@@ -346,6 +346,25 @@ describe('getRequestTiming', () => {
     expect(seen['settled']?.gcMs).toBeGreaterThanOrEqual(0);
   });
 
+  it('is complete where it was asked for by who names the route at the end', async () => {
+    const profiler = await start();
+    let asked: RequestTiming | undefined;
+    let isSame: boolean | undefined;
+    const app = await serve((req, res) => {
+      profiler.beginRequest(req, res, () => {
+        asked = getRequestTiming(req);
+        isSame = getRequestTiming(req) === asked;
+        return '/named/late';
+      });
+      res.end('some');
+    });
+    await get(app, '/');
+    await until(() => asked?.eventLoopBlockedMs !== undefined);
+    expect(isSame).toBe(true);
+    expect(asked).toMatchObject({ method: 'GET', route: '/named/late', statusCode: 200, aborted: false });
+    expect(lengthOf(asked as RequestTiming)).toBeGreaterThan(0);
+  });
+
   it('is complete for listeners that were there before ours, and where it was taken long before', async () => {
     const profiler = await start();
     const seen: [string, RequestTiming][] = [];

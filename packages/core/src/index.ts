@@ -38,7 +38,7 @@ export { answerPprof, servePprof } from './serve.js';
 export { measureWait, withLabels } from './shared.js';
 export { getRequestTiming, setRequestRoute } from './monitor/request-timing.js';
 export type { RuntimeMetrics } from './monitor/runtime.js';
-export type { RequestTiming, RouteAtEnd } from './monitor/request-timing.js';
+export type { ReachedRoute, RequestTiming, RouteAtEnd } from './monitor/request-timing.js';
 export { checkMountPath, createMount } from './mount.js';
 export type { Mount, MountOptions } from './mount.js';
 export type { PprofHandler, PprofRequest, PprofResponse } from './http/message.js';

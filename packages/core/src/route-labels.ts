@@ -17,6 +17,8 @@ export class RouteLabels implements RequestLabels {
   readonly #maxRoutes: number;
   readonly #routes = new Map<string, Map<string, LabelledRoute>>();
   #size = 0;
+  /** The one that was asked for last. */
+  #last: LabelledRoute | undefined;
 
   constructor(readers: LabelReaders, maxRoutes: number) {
     this.#readers = readers;
@@ -28,7 +30,9 @@ export class RouteLabels implements RequestLabels {
   }
 
   of(method: string, route: string): LabelledRoute {
-    return this.#routes.get(method)?.get(route) ?? this.#add(method, route);
+    const last = this.#last;
+    if (last && last.route === route && last.method === method) return last;
+    return (this.#last = this.#routes.get(method)?.get(route) ?? this.#add(method, route));
   }
 
   #add(method: string, route: string): LabelledRoute {
@@ -59,9 +63,9 @@ class SetOfLabels implements LabelledRoute {
     this.#readers = readers;
   }
 
-  enter(): void {
+  enter(isBeginning: boolean): boolean {
     const { session, sidecar } = this.#readers;
     sidecar?.pulse.work(this.#id);
-    session.labels?.enter(this.#labels);
+    return session.enter(this.#labels, isBeginning);
   }
 }

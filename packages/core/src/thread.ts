@@ -7,6 +7,7 @@ import { messageOf } from './errors.js';
 import { watchExecve } from './execve-watch.js';
 import { CaptureBudget } from './http/capture-budget.js';
 import { MAPPING_FILE } from './mapping-file.js';
+import { clockMs } from './monitor/clock.js';
 import { Monitor, type MonitoredStall } from './monitor/monitor.js';
 import { NO_REQUEST } from './monitor/requests.js';
 import type { RouteOwner } from './monitor/running-routes.js';
@@ -167,7 +168,7 @@ export function startThread(options: ThreadOptions): Thread {
     );
     if (!sidecar?.insideDoor) monitor.settle(toMonotonic(toMicros));
   };
-  session.onTurn = () => monitor.eventLoop.mark(performance.now());
+  session.onTurn = () => monitor.eventLoop.mark(clockMs());
   clock.open();
   monitor.start();
   const startProblem = startSidecar(sidecar);

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { checkMountPath, createMount, LoopprofError, pathBelow, pathOf, servePprof } from '@loopprof/core';
-import type { MountOptions, RequestTiming } from '@loopprof/core';
+import type { MountOptions, ReachedRoute } from '@loopprof/core';
 import type { RequestHandler } from 'express';
 import { leftRouter, routeLeftBehind, watchRoutes } from './route-watch.js';
 
@@ -69,7 +69,7 @@ export function pprofRouter(options: MountOptions = {}): RequestHandler {
 }
 
 /** A 404 after the last route has called `next()` belongs to none, though Express leaves the last one in `req.route`. */
-function routeAtEnd({ route, statusCode }: RequestTiming, req: IncomingMessage): string | undefined {
+function routeAtEnd({ route, statusCode }: ReachedRoute, req: IncomingMessage): string | undefined {
   return statusCode === 404 && leftRouter(req) ? undefined : (route ?? routeLeftBehind(req));
 }
 

@@ -54,19 +54,34 @@ interface Known {
   readonly otherwise: string | undefined;
 }
 
-const knownByApp = new WeakMap<object, WeakMap<object, Known>>();
+type KnownByRoute = WeakMap<object, Known>;
 
-/** The template of the route that `req` has just reached. */
-export function routeTemplate(req: Request, route: { path?: unknown }): string {
-  const { app, baseUrl } = req;
-  let knownByRoute = knownByApp.get(app);
-  if (!knownByRoute) knownByApp.set(app, (knownByRoute = new WeakMap<object, Known>()));
-  const known = knownByRoute.get(route);
-  const template = known && templateOf(known, baseUrl);
-  if (template !== undefined) return template;
-  const found = search(req, route, known);
-  knownByRoute.set(route, found);
-  return templateOf(found, baseUrl) ?? nameOf(found.mounts, route);
+/** The templates of an app's routes, and of those of the apps that are mounted in it. */
+export class RouteTemplates {
+  readonly #knownByApp = new WeakMap<object, KnownByRoute>();
+  /** The app that was asked for last; there are seldom two. */
+  #app: object | undefined;
+  #knownByRoute: KnownByRoute | undefined;
+
+  /** The template of the route that `req` has just reached. */
+  of(req: Request, route: { path?: unknown }): string {
+    const { app, baseUrl } = req;
+    const knownByRoute = (app === this.#app && this.#knownByRoute) || this.#of(app);
+    const known = knownByRoute.get(route);
+    const template = known && templateOf(known, baseUrl);
+    if (template !== undefined) return template;
+    const found = search(req, route, known);
+    knownByRoute.set(route, found);
+    return templateOf(found, baseUrl) ?? nameOf(found.mounts, route);
+  }
+
+  #of(app: object): KnownByRoute {
+    let knownByRoute = this.#knownByApp.get(app);
+    if (!knownByRoute) this.#knownByApp.set(app, (knownByRoute = new WeakMap<object, Known>()));
+    this.#app = app;
+    this.#knownByRoute = knownByRoute;
+    return knownByRoute;
+  }
 }
 
 /** The template with the mount that the URL went through. */

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { setRequestRoute } from '@loopprof/core';
 import type { Request } from 'express';
-import { routeTemplate } from './route-template.js';
+import { RouteTemplates } from './route-template.js';
 
 const ROUTE = Symbol('loopprof.route');
 
@@ -12,6 +12,7 @@ const WATCH = Symbol.for('loopprof.routeWatch');
 
 interface Watched {
   [ROUTE]?: { path?: unknown } | undefined;
+  [WATCH]?: boolean;
 }
 
 /**
@@ -19,10 +20,12 @@ interface Watched {
  * requests share is the one place where that shows before the handler runs, and costs nothing per request. Apps that are mounted
  * in this one inherit it.
  */
-export function watchRoutes(req: Request): void {
+export function watchRoutes(req: Request & Watched): void {
+  if (req[WATCH]) return;
   const prototype = Object.getPrototypeOf(req) as object;
   // Express gives every app's requests a prototype of their own; nobody else's is touched.
-  if (WATCH in prototype || 'route' in prototype || !Object.hasOwn(prototype, 'app')) return;
+  if ('route' in prototype || !Object.hasOwn(prototype, 'app')) return;
+  const templates = new RouteTemplates();
   Object.defineProperty(prototype, WATCH, { value: true });
   Object.defineProperty(prototype, 'route', {
     configurable: true,
@@ -34,10 +37,13 @@ export function watchRoutes(req: Request): void {
       // Express says it twice: the router, and then the route itself.
       if (route === this[ROUTE]) return;
       this[ROUTE] = route;
-      if (route) setRequestRoute(this, safeTemplate(this, route));
+      if (route) setRequestRoute(this, safeTemplate(templates, this, route));
     },
   });
 }
+
+/** Of requests that no accessor has seen. */
+const LEFT_BEHIND = new RouteTemplates();
 
 /**
  * The template of a route that was reached unseen: by an app that is called as a function instead of mounted, whose requests have
@@ -47,13 +53,13 @@ export function routeLeftBehind(req: IncomingMessage): string | undefined {
   const { route, app } = req as { route?: { path?: unknown }; app?: object };
   if (!route || !app) return undefined;
   watchRoutes(req as Request);
-  return safeTemplate(req as Request, route);
+  return safeTemplate(LEFT_BEHIND, req as Request, route);
 }
 
 /** Whatever Express may change inside, a request must not notice. */
-function safeTemplate(req: Request, route: { path?: unknown }): string {
+function safeTemplate(templates: RouteTemplates, req: Request, route: { path?: unknown }): string {
   try {
-    return routeTemplate(req, route);
+    return templates.of(req, route);
   } catch {
     return '(unknown)';
   }

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { answerPprof, checkMountPath, createMount, pathBelow } from '@loopprof/core';
-import type { MountOptions, PprofHandler, RequestTiming } from '@loopprof/core';
+import type { MountOptions, PprofHandler, ReachedRoute } from '@loopprof/core';
 import type { Context, Middleware } from 'koa';
 import { watchRoutes, type RoutedContext } from './route-watch.js';
 
@@ -32,7 +32,8 @@ export function profilingMiddleware(options: ProfilingMiddlewareOptions = {}): M
   if (path !== false) checkMountPath('path', path);
   const { profiler, handler } = createMount(mountOptions);
   return function profilingMiddleware(ctx, next) {
-    const below = path === false ? undefined : pathBelow(ctx.path, path);
+    // Most requests are for others, and Koa parses the URL anew for the path.
+    const below = path !== false && ctx.url.includes(path) ? pathBelow(ctx.path, path) : undefined;
     if (below !== undefined) return answer(handler, ctx, below);
     watchRoutes(ctx);
     (ctx.req as WithContext)[CONTEXT] = ctx as unknown as RoutedContext;
@@ -49,7 +50,7 @@ interface WithContext extends IncomingMessage {
 }
 
 /** A 404 that nobody has set is Koa's own: every route that matched has passed the request on. */
-function routeAtEnd({ route, statusCode }: RequestTiming, req: IncomingMessage): string | undefined {
+function routeAtEnd({ route, statusCode }: ReachedRoute, req: IncomingMessage): string | undefined {
   const ctx = (req as WithContext)[CONTEXT];
   return statusCode === 404 && !ctx?.response._explicitStatus ? undefined : route;
 }

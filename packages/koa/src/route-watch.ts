@@ -35,8 +35,9 @@ const WATCH = Symbol.for('loopprof.routeWatch');
  * `ctx.respond` first.
  */
 export function watchRoutes(ctx: object): void {
+  if ((ctx as { readonly [WATCH]?: boolean })[WATCH]) return;
   const prototype = Object.getPrototypeOf(ctx) as object;
-  if (WATCH in prototype || '_matchedRoute' in prototype) return;
+  if ('_matchedRoute' in prototype) return;
   Object.defineProperty(prototype, WATCH, { value: true });
   define(prototype, '_matchedRoute', {
     get: (self) => self[ROUTE],
@@ -101,8 +102,13 @@ function routeTemplate(ctx: Watched, route: string | RegExp | undefined): string
 
 /** `@koa/router` 15 puts the path of what stands in `router.use()` there, too, while that runs. */
 function isMiddleware({ matched }: RoutedContext, route: unknown): boolean {
-  const layers = matched?.filter(({ path }) => path === route) ?? [];
-  return layers.length > 0 && layers.every(({ methods }) => methods.length === 0);
+  let isThere = false;
+  for (const { path, methods } of matched ?? []) {
+    if (path !== route) continue;
+    if (methods.length > 0) return false;
+    isThere = true;
+  }
+  return isThere;
 }
 
 /**

@@ -4,19 +4,20 @@ import { AsyncLocalStorage, AsyncResource } from 'node:async_hooks';
 /** All stores of one asynchronous context. Node only ever takes stores out of one that is in use; to put one in, it makes another. */
 type Frame = { readonly size: number } | undefined;
 
+/** A copy of the base with the value of that key on top. */
+interface Copy<Key> {
+  readonly key: Key;
+  readonly frame: NonNullable<Frame>;
+}
+
 /** The statics of Node's own class of frames. */
 interface FrameClass {
   current(): Frame;
   set(frame: Frame): void;
 }
 
-/**
- * Copies of a context are kept once it has been left so much more often than others. Each request leaves two, and that of its
- * beginning is its own.
- */
-const ADOPT_AT = 16;
-const FOR = 2;
-const AGAINST = 1;
+/** Copies of a context are kept once requests have begun in it so much more often than in others. */
+const ADOPT_AT = 8;
 
 /**
  * ContextFrames enters values into a store of Node 24 and later. `enterWith` makes a copy of all stores each time, which takes half a
@@ -30,12 +31,13 @@ export class ContextFrames<Key extends object, T extends object> {
   readonly #frames = frameClass();
   #base: Frame;
   #baseSize = 0;
-  /** Copies of the base, by what they hold on top; all of one size. */
-  readonly #copies = new Map<Key, NonNullable<Frame>>();
+  /** All of one size. */
+  readonly #copies = new Map<Key, Copy<Key>>();
   #copySize = 0;
   readonly #ours = new Set<Frame>();
-  /** The one that was entered last: the first of a request is mostly the context in which its second is entered. */
-  #entered: Frame;
+  /** What was entered last in the base, and in a copy: a request mostly begins as the one before, and goes on in what that gave it. */
+  #inBase: Copy<Key> | undefined;
+  #inCopy: Copy<Key> | undefined;
   #candidate: Frame;
   #votes = 0;
 
@@ -45,27 +47,39 @@ export class ContextFrames<Key extends object, T extends object> {
     this.#valueOf = valueOf;
   }
 
-  /** Does what `enterWith` does with the key's value. */
-  enter(key: Key): void {
+  /**
+   * Does what `enterWith` does with the key's value.
+   *
+   * @param isBeginning Whether others may come out of the same context: one that a request has gone on to is its own.
+   */
+  enter(key: Key, isBeginning: boolean): void {
     const frames = this.#frames;
     const outer = frames?.current();
+    const isBase = outer === this.#base;
     // Somebody may have taken a store out of the base, which requests on their way are to keep.
     const isBaseWhole = (this.#base?.size ?? 0) === this.#baseSize;
-    if (!frames || (outer !== this.#base && !(isBaseWhole && this.#isWholeCopy(outer)))) {
+    if (!frames || !(isBase || (isBaseWhole && this.#isWholeCopy(outer)))) {
+      if (isBeginning) this.#consider(outer);
       this.#store.enterWith(this.#valueOf(key));
-      this.#consider(outer);
       return;
     }
-    const copy = this.#copies.get(key);
-    if (isBaseWhole && copy?.size === this.#copySize) {
-      frames.set(copy);
-      this.#entered = copy;
-    } else this.#makeCopy(frames, key);
+    const last = isBase ? this.#inBase : this.#inCopy;
+    const copy = last?.key === key ? last : this.#copies.get(key);
+    if (!isBaseWhole || copy?.frame.size !== this.#copySize) {
+      this.#makeCopy(frames, key);
+      return;
+    }
+    frames.set(copy.frame);
+    if (!isBase) this.#inCopy = copy;
+    else {
+      this.#inBase = copy;
+      if (this.#votes > 0) this.#votes -= 1;
+    }
   }
 
   /** Somebody may have taken a store out of one, which that request then is to be without. */
   #isWholeCopy(frame: Frame): boolean {
-    return frame?.size === this.#copySize && (frame === this.#entered || this.#ours.has(frame));
+    return frame?.size === this.#copySize && (frame === this.#inBase?.frame || this.#ours.has(frame));
   }
 
   #makeCopy(frames: FrameClass, key: Key): void {
@@ -76,14 +90,14 @@ export class ContextFrames<Key extends object, T extends object> {
     this.#store.enterWith(this.#valueOf(key));
     const made = frames.current();
     if (!made) return;
-    this.#copies.set(key, made);
+    this.#copies.set(key, { key, frame: made });
     this.#copySize = made.size;
     this.#ours.add(made);
   }
 
   #consider(outer: Frame): void {
     if (this.#votes <= 0) this.#candidate = outer;
-    this.#votes += outer === this.#candidate ? FOR : -AGAINST;
+    this.#votes += outer === this.#candidate ? 1 : -1;
     if (this.#votes >= ADOPT_AT) this.#adopt(this.#candidate);
   }
 
@@ -92,7 +106,7 @@ export class ContextFrames<Key extends object, T extends object> {
     this.#baseSize = base?.size ?? 0;
     this.#copies.clear();
     this.#ours.clear();
-    this.#entered = base;
+    this.#inBase = this.#inCopy = undefined;
     this.#candidate = undefined;
     this.#votes = 0;
   }

@@ -61,8 +61,8 @@ export class ContextFrameLabels implements LabelTrack {
     this.#frames = new ContextFrames(store, (labels: LabelSet) => this.#holder(labels));
   }
 
-  enter(labels: LabelSet): void {
-    this.#frames.enter(labels);
+  enter(labels: LabelSet, isBeginning: boolean): void {
+    this.#frames.enter(labels, isBeginning);
   }
 
   run<T>(labels: LabelSet, callback: () => T): T {

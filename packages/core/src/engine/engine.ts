@@ -81,8 +81,8 @@ export interface LabelTrack {
    * something on every asynchronous step meanwhile.
    */
   readonly always: boolean;
-  /** Labels the rest of the current turn and all that follows from it. */
-  enter(labels: LabelSet): void;
+  /** Labels the rest of the current turn and all that follows from it. `isBeginning`: it was that of no request before. */
+  enter(labels: LabelSet, isBeginning: boolean): void;
   /** Labels what `callback` does and all that follows from it. */
   run<T>(labels: LabelSet, callback: () => T): T;
   /** The labels in force here. */

@@ -1,5 +1,5 @@
 import type { Intervals } from './intervals.js';
-import type { TrackedRequest } from './request-timing.js';
+import type { RequestTiming, TrackedRequest } from './request-timing.js';
 import type { RouteOwner } from './running-routes.js';
 import type { Series } from './series.js';
 
@@ -17,7 +17,7 @@ interface EndedRequestsOptions {
   /** When garbage was collected. */
   readonly collecting: Intervals;
   /** Told of those that somebody wants, when all is known of them. */
-  readonly onSettled: (timing: TrackedRequest['timing']) => void;
+  readonly onSettled: (timing: RequestTiming) => void;
 }
 
 /**
@@ -30,7 +30,7 @@ export class EndedRequests {
   #capacity = FIRST_CAPACITY;
   #numbers = new Float64Array(FIRST_CAPACITY * NUMBERS);
   #series: (Series | undefined)[] = new Array<undefined>(FIRST_CAPACITY).fill(undefined);
-  #wanted: (TrackedRequest['timing'] | undefined)[] = new Array<undefined>(FIRST_CAPACITY).fill(undefined);
+  #wanted: TrackedRequest['timing'][] = new Array<undefined>(FIRST_CAPACITY).fill(undefined);
   #first = 0;
   #next = 0;
 
@@ -48,7 +48,7 @@ export class EndedRequests {
     if (this.#next - this.#first === this.#capacity) this.#makeRoom();
     const slot = this.#next & (this.#capacity - 1);
     const at = slot * NUMBERS;
-    this.#numbers[at] = tracked.timing.startedAtMs;
+    this.#numbers[at] = tracked.startedAtMs;
     this.#numbers[at + 1] = endedAtMs;
     this.#numbers[at + 2] = tracked.blockedTotalAtStartMs;
     this.#numbers[at + 3] = tracked.gcTotalAtStartMs;
@@ -57,13 +57,14 @@ export class EndedRequests {
   }
 
   /** Somebody wants to see all of this request: it is told when it is settled, at once if it is already. */
-  want({ timing, endedNumber, blockedTotalAtStartMs, gcTotalAtStartMs }: TrackedRequest): void {
+  want(tracked: TrackedRequest, timing: NonNullable<TrackedRequest['timing']>): void {
+    const { endedNumber, blockedTotalAtStartMs, gcTotalAtStartMs } = tracked;
     if (endedNumber >= this.#first) {
       this.#wanted[endedNumber & (this.#capacity - 1)] = timing;
       return;
     }
     const { blocked, collecting } = this.#options;
-    const { startedAtMs, endedAtMs = startedAtMs } = timing;
+    const { startedAtMs, endedAtMs = startedAtMs } = tracked;
     timing.eventLoopBlockedMs = blocked.coveredMs(startedAtMs, endedAtMs, blockedTotalAtStartMs);
     timing.gcMs = collecting.coveredMs(startedAtMs, endedAtMs, gcTotalAtStartMs);
   }
@@ -76,12 +77,13 @@ export class EndedRequests {
       const at = slot * NUMBERS;
       const startedAtMs = this.#numbers[at] as number;
       const endedAtMs = this.#numbers[at + 1] as number;
-      const blockedTotal = this.#numbers[at + 2] as number;
-      const gcTotal = this.#numbers[at + 3] as number;
-      // Where nothing was added since it began, nothing covers it: that is so for most.
-      const blockedMs =
-        blockedTotal === blocked.totalMs ? 0 : blocked.coveredMs(startedAtMs, endedAtMs, blockedTotal);
-      const gcMs = gcTotal === collecting.totalMs ? 0 : collecting.coveredMs(startedAtMs, endedAtMs, gcTotal);
+      // Few were in flight while either happened.
+      const blockedMs = blocked.mayCover(startedAtMs, endedAtMs)
+        ? blocked.coveredMs(startedAtMs, endedAtMs, this.#numbers[at + 2] as number)
+        : 0;
+      const gcMs = collecting.mayCover(startedAtMs, endedAtMs)
+        ? collecting.coveredMs(startedAtMs, endedAtMs, this.#numbers[at + 3] as number)
+        : 0;
       const series = this.#series[slot] as Series;
       if (blockedMs > 0) series.eventLoopBlockedMs += blockedMs;
       if (gcMs > 0) series.gcMs += gcMs;

@@ -1,3 +1,4 @@
+import { clockMs } from './clock.js';
 import { Intervals } from './intervals.js';
 import { LatencyHistogram } from './latency-histogram.js';
 import { LoopTime, type LoopTimes } from './loop-time.js';
@@ -101,7 +102,7 @@ export class EventLoopMonitor {
   }
 
   start(): void {
-    this.#beatAtMs = this.#readingAtMs = this.#markedAtMs = this.#idleReadAtMs = performance.now();
+    this.#beatAtMs = this.#readingAtMs = this.#markedAtMs = this.#idleReadAtMs = clockMs();
     this.#timesAtMs = this.#beatAtMs;
     this.#idleMs = this.#idleAtMarkMs = this.#idleAtTimesMs = performance.nodeTiming.idleTime;
     this.#times = this.#options.threadTimes?.();
@@ -117,7 +118,7 @@ export class EventLoopMonitor {
 
   /** Whether the loop has been blocked since the last beat, which has not been able to tell yet. */
   get overdue(): boolean {
-    return performance.now() - this.#beatAtMs > BEAT_MS + LATE_MS;
+    return clockMs() - this.#beatAtMs > BEAT_MS + LATE_MS;
   }
 
   /** How late timers were, without the time they were set to. */
@@ -137,7 +138,7 @@ export class EventLoopMonitor {
 
   /** How long it was blocked in [fromMs, now), what is blocking it now included. */
   blockedSinceMs(fromMs: number, totalAtFromMs: number): number {
-    const nowMs = performance.now();
+    const nowMs = clockMs();
     const past = this.blocked.coveredMs(fromMs, nowMs, totalAtFromMs);
     if (nowMs - this.#beatAtMs - BEAT_MS <= LATE_MS) return past;
     const busyMs = busyWithin(nowMs - this.#beatAtMs, performance.nodeTiming.idleTime - this.#idleMs);
@@ -175,7 +176,7 @@ export class EventLoopMonitor {
   async #watch(): Promise<void> {
     await THROUGH;
     try {
-      if (this.#watchedFromMs !== undefined) this.#endWatched(performance.now());
+      if (this.#watchedFromMs !== undefined) this.#endWatched(clockMs());
     } catch {
       // A rejection would be the host's.
     }
@@ -205,7 +206,7 @@ export class EventLoopMonitor {
   }
 
   #beat(): void {
-    const nowMs = performance.now();
+    const nowMs = clockMs();
     const idleMs = performance.nodeTiming.idleTime;
     const gapMs = nowMs - this.#beatAtMs;
     const busyMs = busyWithin(gapMs, idleMs - this.#idleMs);

@@ -1,4 +1,5 @@
 import { constants, PerformanceObserver, type PerformanceEntry } from 'node:perf_hooks';
+import { clockMs } from './clock.js';
 import { oldGenerationBytes } from './heap-limit.js';
 import { Intervals } from './intervals.js';
 
@@ -74,7 +75,7 @@ export class GcMonitor {
   }
 
   start(): void {
-    this.#startedAtMs = performance.now();
+    this.#startedAtMs = clockMs();
     this.#observer = new PerformanceObserver((list) => {
       for (const entry of list.getEntries() as GcEntry[]) {
         this.#record(gcKindOf(entry.detail.kind), entry.startTime, entry.duration);
@@ -104,7 +105,7 @@ export class GcMonitor {
 
   report(): GcReport {
     return {
-      forMs: performance.now() - this.#startedAtMs,
+      forMs: clockMs() - this.#startedAtMs,
       count: this.count,
       sumMs: this.sumMs,
       boundariesMs: GC_BOUNDARIES_MS,

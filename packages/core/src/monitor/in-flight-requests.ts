@@ -27,6 +27,6 @@ export class InFlightRequests {
   }
 
   oldestFirst(): TrackedRequest[] {
-    return [...this.#requests].sort((a, b) => a.timing.startedAtMs - b.timing.startedAtMs);
+    return [...this.#requests].sort((a, b) => a.startedAtMs - b.startedAtMs);
   }
 }

@@ -12,6 +12,8 @@ export class Intervals {
   readonly #totals = new Float64Array(CAPACITY);
   #count = 0;
   #totalMs = 0;
+  /** The last one that has begun before any time that `mayCover` was asked for. */
+  #near = 0;
 
   /** Length of all stretches so far. */
   get totalMs(): number {
@@ -29,6 +31,17 @@ export class Intervals {
     this.#ends[slot] = endMs;
     this.#totals[slot] = this.#totalMs;
     this.#count += 1;
+  }
+
+  /**
+   * Whether [fromMs, toMs) may be covered in part: a quick look before `coveredMs`, for ranges that are asked for in the order of
+   * their ends.
+   */
+  mayCover(fromMs: number, toMs: number): boolean {
+    let near = Math.max(this.#near, this.#count - CAPACITY);
+    while (near + 1 < this.#count && (this.#starts[(near + 1) % CAPACITY] as number) < toMs) near += 1;
+    this.#near = near;
+    return this.#count > 0 && (this.#ends[near % CAPACITY] as number) > fromMs;
   }
 
   /** What of [fromMs, toMs) is covered; `totalAtFromMs` is what `totalMs` was then, for ranges that reach far back. */

@@ -6,6 +6,7 @@ import {
   type Silence,
   type ThreadTimes,
 } from './event-loop.js';
+import { clockMs } from './clock.js';
 import { GcMonitor, type GcReport } from './gc.js';
 import { NO_REQUEST, RequestMonitor, UNROUTED, type RequestLabels, type RequestsReport } from './requests.js';
 import { RunningRoutes, type RouteLook, type RouteOwner } from './running-routes.js';
@@ -139,7 +140,7 @@ export class Monitor {
     // Without labels there are no looks to wait for.
     if (this.#options.labels.always) return;
     this.#running.settle(Infinity);
-    this.#running.note(performance.now());
+    this.#running.note(clockMs());
   }
 
   /** An exception of ours in a timer, or in an observer's callback, would end the process. */
@@ -268,7 +269,7 @@ export class Monitor {
 
   #noteBlocked(owner: RouteOwner | undefined, startMs: number, endMs: number): void {
     const stretch = {
-      startedMs: Date.now() - (performance.now() - startMs),
+      startedMs: Date.now() - (clockMs() - startMs),
       durationMs: endMs - startMs,
       method: owner?.method ?? '',
       route: routeName(owner),

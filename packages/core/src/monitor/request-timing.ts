@@ -22,8 +22,11 @@ export interface RequestTiming {
   readonly gcMs: number | undefined;
 }
 
+/** Where a request has come to, and with which status. */
+export type ReachedRoute = Pick<RequestTiming, 'method' | 'route' | 'statusCode'>;
+
 /** Names the route when the response is over, for frameworks that tell only then; undefined: none was reached. */
-export type RouteAtEnd = (timing: RequestTiming, req: IncomingMessage) => string | undefined;
+export type RouteAtEnd = (reached: ReachedRoute, req: IncomingMessage) => string | undefined;
 
 /** What times a request. */
 export interface RequestWatcher {
@@ -31,8 +34,8 @@ export interface RequestWatcher {
   head(tracked: TrackedRequest, res: ServerResponse, args: unknown[]): void;
   end(tracked: TrackedRequest, res: ServerResponse): void;
   ignore(tracked: TrackedRequest): void;
-  /** Somebody holds the timing, and will want to know what is known later. */
-  want(tracked: TrackedRequest): void;
+  /** Gives what others may see of it, which is kept up to date from then on. */
+  want(tracked: TrackedRequest): RequestTiming;
 }
 
 /** A method and a route, and what is looked up once for all requests of them. */
@@ -41,15 +44,26 @@ export interface LabelledRoute {
   readonly route: string;
   /** What is counted for them, once there is something. */
   series: RouteSeries | undefined;
-  /** Labels the code that works on a request, from here on. */
-  enter(): void;
+  /**
+   * Labels the code that works on a request, from here on; gives whether every look at the thread tells whose code ran.
+   * `isBeginning`: the request has not been labelled before.
+   */
+  enter(isBeginning: boolean): boolean;
 }
 
 type WriteHead = (...args: unknown[]) => unknown;
 
-/** A request that is being timed. Loggers get `timing` alone, which leads neither to the request nor to its secrets. */
+/** A request that is being timed. */
 export interface TrackedRequest {
-  readonly timing: { -readonly [Field in keyof RequestTiming]: RequestTiming[Field] };
+  readonly method: string;
+  route: string | undefined;
+  readonly startedAtMs: number;
+  headersAtMs: number | undefined;
+  endedAtMs: number | undefined;
+  statusCode: number | undefined;
+  aborted: boolean;
+  /** What loggers get, once somebody has asked: it leads neither to the request nor to its secrets. */
+  timing: { -readonly [Field in keyof RequestTiming]: RequestTiming[Field] } | undefined;
   readonly watcher: RequestWatcher;
   readonly blockedTotalAtStartMs: number;
   readonly gcTotalAtStartMs: number;
@@ -66,7 +80,6 @@ export interface TrackedRequest {
   /** Numbers of the signs of work on it; -1: none. */
   beginSign: number;
   headSign: number;
-  isWanted: boolean;
 }
 
 /** Registered, so that every copy of this package sees that a request is timed already. */
@@ -95,8 +108,7 @@ export function watchResponse(tracked: TrackedRequest, req: IncomingMessage, res
 /** The timing of a request that an adapter or a profiler is timing; undefined for others. */
 export function getRequestTiming(req: IncomingMessage): RequestTiming | undefined {
   const tracked = trackedRequest(req);
-  if (tracked && !tracked.isWanted) tracked.watcher.want(tracked);
-  return tracked?.timing;
+  return tracked && (tracked.timing ?? tracked.watcher.want(tracked));
 }
 
 /** Sets the template of the route that a timed request has reached. */
@@ -118,7 +130,8 @@ function timedWriteHead(this: ServerResponse & Timed, ...args: unknown[]): unkno
   } catch {
     // What cannot be noted or added is not worth the response.
   }
-  return tracked.writeHead.apply(this, args);
+  // Node's own call, for a head that the app has not written itself; a list of arguments costs more than the rest of this.
+  return args.length === 1 ? tracked.writeHead.call(this, args[0]) : tracked.writeHead.apply(this, args);
 }
 
 function onResponseOver(this: ServerResponse & Timed): void {

@@ -4,8 +4,7 @@
  */
 import { channel } from 'node:diagnostics_channel';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-// The global of that name is an accessor, which costs a third of what reading the clock does.
-import { performance } from 'node:perf_hooks';
+import { clockMs } from './clock.js';
 import { EndedRequests } from './ended-requests.js';
 import type { EventLoopMonitor } from './event-loop.js';
 import { InFlightRequests } from './in-flight-requests.js';
@@ -14,6 +13,7 @@ import {
   trackedRequest,
   watchResponse,
   type LabelledRoute,
+  type ReachedRoute,
   type RequestTiming,
   type RequestWatcher,
   type RouteAtEnd,
@@ -87,6 +87,9 @@ interface Beginning {
   readonly unrouted: LabelledRoute;
 }
 
+/** How a request has ended. */
+type RequestEnd = Pick<TrackedRequest, 'statusCode' | 'aborted'> & { readonly endedAtMs: number };
+
 interface RequestMonitorOptions {
   maxSeries: number;
   serverTiming: boolean;
@@ -102,7 +105,7 @@ export class RequestMonitor implements RequestWatcher {
   readonly options: Readonly<RequestMonitorOptions>;
   readonly #series: SeriesTable;
   readonly #inFlight = new InFlightRequests();
-  readonly #startedAtMs = performance.now();
+  readonly #startedAtMs = clockMs();
   readonly #listeners = new Map<(timing: RequestTiming) => void, number>();
   readonly #ended: EndedRequests;
   /** How many had ended at each of the last beats. */
@@ -111,6 +114,8 @@ export class RequestMonitor implements RequestWatcher {
   #wantedFromMs = Infinity;
   /** By method; there are few. */
   readonly #beginnings = new Map<string, Beginning>();
+  /** The last one: mostly the next request is of the same method. */
+  #beginning: Beginning | undefined;
   readonly #unroutedOwners = new Map<string, RouteOwner>();
   #beats = 0;
   #begunCount = 0;
@@ -134,21 +139,19 @@ export class RequestMonitor implements RequestWatcher {
   /** Begins to time a request, unless that is done already. */
   begin(req: IncomingMessage, res: ServerResponse, routeAtEnd?: RouteAtEnd): void {
     if (trackedRequest(req)) return;
-    const { labels, running, eventLoop, collecting } = this.options;
-    const { method, unrouted } = this.#beginnings.get(req.method as string) ?? this.#beginningOf(req.method);
-    const timing = {
+    const { running, eventLoop, collecting } = this.options;
+    const last = this.#beginning;
+    const { method, unrouted } = last && last.method === req.method ? last : this.#beginningOf(req.method);
+    const startedAtMs = clockMs();
+    const tracked: TrackedRequest = {
       method,
       route: undefined,
-      startedAtMs: performance.now(),
+      startedAtMs,
       headersAtMs: undefined,
       endedAtMs: undefined,
       statusCode: undefined,
       aborted: false,
-      eventLoopBlockedMs: undefined,
-      gcMs: undefined,
-    };
-    const tracked: TrackedRequest = {
-      timing,
+      timing: undefined,
       watcher: this,
       blockedTotalAtStartMs: eventLoop.blocked.totalMs,
       gcTotalAtStartMs: collecting.totalMs,
@@ -158,24 +161,24 @@ export class RequestMonitor implements RequestWatcher {
       reached: unrouted,
       inFlightIndex: -1,
       endedNumber: -1,
-      beginSign: labels.always ? -1 : running.note(timing.startedAtMs, timing),
+      beginSign: -1,
       headSign: -1,
-      isWanted: false,
     };
     watchResponse(tracked, req, res);
     this.#inFlight.add(tracked);
     this.#begunCount += 1;
-    eventLoop.mark(timing.startedAtMs);
-    unrouted.enter();
+    eventLoop.mark(startedAtMs);
+    if (!unrouted.enter(true)) tracked.beginSign = running.note(startedAtMs, tracked);
     // Answered before it came here: nothing will be heard of it any more.
     if (res.writableFinished || res.destroyed) this.end(tracked, res);
   }
 
   /** Notes which route a request has reached. */
   reach(tracked: TrackedRequest, route: string): void {
-    tracked.timing.route = route;
-    tracked.reached = this.options.labels.of(tracked.timing.method, route);
-    tracked.reached.enter();
+    tracked.route = route;
+    if (tracked.timing) tracked.timing.route = route;
+    tracked.reached = this.options.labels.of(tracked.method, route);
+    tracked.reached.enter(false);
   }
 
   /** Charges CPU that was used for a route, or for no request. */
@@ -190,7 +193,11 @@ export class RequestMonitor implements RequestWatcher {
     // HTTP/2 takes a stream that was reset for finished, ended or not.
     const isWhole = res.writableFinished && res.writableEnded;
     const aborted = !isWhole && (res.headersSent || !isUpgraded(tracked.req));
-    this.#count(tracked, res.headersSent ? res.statusCode : undefined, aborted);
+    this.#count(tracked, {
+      endedAtMs: clockMs(),
+      statusCode: res.headersSent ? res.statusCode : undefined,
+      aborted,
+    });
   }
 
   /** Called on every beat of the event loop's monitor: settles the requests that ended some beats ago. */
@@ -214,28 +221,37 @@ export class RequestMonitor implements RequestWatcher {
     };
   }
 
-  /** Somebody holds the timing, and will want to know what is known later. */
-  want(tracked: TrackedRequest): void {
-    tracked.isWanted = true;
-    if (tracked.endedNumber >= 0) this.#ended.want(tracked);
+  /** Gives what others may see of a request, which is kept up to date from then on. */
+  want(tracked: TrackedRequest): RequestTiming {
+    if (tracked.timing) return tracked.timing;
+    const { method, route, startedAtMs, headersAtMs, endedAtMs, statusCode, aborted } = tracked;
+    const later = { eventLoopBlockedMs: undefined, gcMs: undefined };
+    const timing = { method, route, startedAtMs, headersAtMs, endedAtMs, statusCode, aborted, ...later };
+    tracked.timing = timing;
+    if (tracked.endedNumber >= 0) this.#ended.want(tracked, timing);
+    return timing;
   }
 
   /** The response's head is being written, with these arguments of `writeHead`. */
   head(tracked: TrackedRequest, res: ServerResponse, args: unknown[]): void {
-    const { timing, blockedTotalAtStartMs, gcTotalAtStartMs } = tracked;
+    const { timing, startedAtMs } = tracked;
     if (res.headersSent) return;
-    const refusedBefore = timing.headersAtMs !== undefined;
-    const nowMs = performance.now();
-    timing.headersAtMs = nowMs;
-    timing.statusCode = typeof args[0] === 'number' ? args[0] : res.statusCode;
+    const refusedBefore = tracked.headersAtMs !== undefined;
+    const headersAtMs = clockMs();
+    tracked.headersAtMs = headersAtMs;
+    tracked.statusCode = typeof args[0] === 'number' ? args[0] : res.statusCode;
+    if (timing) [timing.headersAtMs, timing.statusCode] = [headersAtMs, tracked.statusCode];
     const { running, serverTiming, eventLoop, collecting } = this.options;
-    eventLoop.markWithin(nowMs);
-    if (tracked.beginSign >= 0) tracked.headSign = running.note(nowMs, timing);
+    eventLoop.markWithin(headersAtMs);
+    if (tracked.beginSign >= 0 && tracked.inFlightIndex >= 0) {
+      if (refusedBefore) running.replace(tracked.headSign, ownerOf(tracked));
+      tracked.headSign = running.note(headersAtMs, tracked);
+    }
     // A head that Node has refused may have left ours behind.
     if (!serverTiming || (refusedBefore && res.hasHeader(SERVER_TIMING))) return;
-    const loop = eventLoop.blockedSinceMs(timing.startedAtMs, blockedTotalAtStartMs);
-    const gc = collecting.coveredMs(timing.startedAtMs, nowMs, gcTotalAtStartMs);
-    const value = `app;dur=${(nowMs - timing.startedAtMs).toFixed(1)}, loop;desc="event loop blocked";dur=${loop.toFixed(1)}, gc;dur=${gc.toFixed(1)}`;
+    const loop = eventLoop.blockedSinceMs(startedAtMs, tracked.blockedTotalAtStartMs);
+    const gc = collecting.coveredMs(startedAtMs, headersAtMs, tracked.gcTotalAtStartMs);
+    const value = `app;dur=${(headersAtMs - startedAtMs).toFixed(1)}, loop;desc="event loop blocked";dur=${loop.toFixed(1)}, gc;dur=${gc.toFixed(1)}`;
     addServerTiming(res, args, value);
   }
 
@@ -251,7 +267,7 @@ export class RequestMonitor implements RequestWatcher {
     this.#watching.push(ended);
     return () => {
       this.#watching = this.#watching.filter((each) => each !== ended);
-      const present = [...this.#inFlight.oldestFirst().map(({ timing }) => timing), ...ended];
+      const present = [...this.#inFlight.oldestFirst(), ...ended];
       // One of the owner's is the one that blocked.
       return (owner) => present.length - (owner && present.some(isOf(owner)) ? 1 : 0);
     };
@@ -273,31 +289,34 @@ export class RequestMonitor implements RequestWatcher {
       const { req } = tracked;
       // A request that somebody has made by hand has no socket, whatever its type says.
       const socket: { destroyed: boolean } | undefined = req?.socket;
-      if (socket?.destroyed) this.#count(tracked, undefined, !isUpgraded(req));
+      if (socket?.destroyed)
+        this.#count(tracked, { endedAtMs: clockMs(), statusCode: undefined, aborted: !isUpgraded(req) });
     }
   }
 
-  #count(tracked: TrackedRequest, statusCode: number | undefined, aborted: boolean): void {
+  #count(tracked: TrackedRequest, { endedAtMs, statusCode, aborted }: RequestEnd): void {
     if (!this.#inFlight.delete(tracked)) return;
-    const { timing } = tracked;
-    const endedAtMs = performance.now();
+    const { startedAtMs, headersAtMs } = tracked;
     this.options.eventLoop.markWithin(endedAtMs);
-    timing.endedAtMs = endedAtMs;
-    timing.statusCode = statusCode;
-    timing.aborted = aborted;
+    tracked.endedAtMs = endedAtMs;
+    tracked.statusCode = statusCode;
+    tracked.aborted = aborted;
     const route = routeOf(tracked);
+    // Whoever names the route may have been the first to ask for it.
+    if (tracked.timing)
+      Object.assign(tracked.timing, { endedAtMs, statusCode, aborted, route: tracked.route });
     const series = this.#seriesOf(tracked, route);
-    series.duration.record(endedAtMs - timing.startedAtMs);
-    if (timing.headersAtMs !== undefined)
-      series.timeToHeaders.record(timing.headersAtMs - timing.startedAtMs);
+    const tookMs = endedAtMs - startedAtMs;
+    series.duration.record(tookMs);
+    if (headersAtMs !== undefined) series.timeToHeaders.record(headersAtMs - startedAtMs);
     if (aborted) series.aborted += 1;
     tracked.req = undefined;
     // V8 gives objects that outlive their request a place among the old ones from then on, which makes all later ones dearer.
-    const owner = timing.route === undefined ? this.#unroutedOwner(timing.method) : series.route;
+    const owner = tracked.route === undefined ? this.#unroutedOwner(tracked.method) : series.route;
     for (const watch of this.#watching) watch.push(owner);
     tracked.endedNumber = this.#ended.add(tracked, series, endedAtMs);
-    const tookMs = endedAtMs - timing.startedAtMs;
-    if (tracked.isWanted || tookMs >= this.#wantedFromMs || requestChannel.hasSubscribers) this.want(tracked);
+    if (tracked.timing) this.#ended.want(tracked, tracked.timing);
+    else if (tookMs >= this.#wantedFromMs || requestChannel.hasSubscribers) this.want(tracked);
     if (tracked.beginSign >= 0) this.#releaseSigns(tracked, owner);
   }
 
@@ -308,8 +327,7 @@ export class RequestMonitor implements RequestWatcher {
   }
 
   /** Looked up for the first request of a route only. */
-  #seriesOf({ timing, reached }: TrackedRequest, route: string): Series {
-    const { method, statusCode = 0 } = timing;
+  #seriesOf({ method, statusCode = 0, reached }: TrackedRequest, route: string): Series {
     const isSame = reached.route === route && reached.method === method;
     const known = isSame ? reached.series?.byStatus[statusIndexOf(statusCode)] : undefined;
     if (known) return known;
@@ -319,12 +337,15 @@ export class RequestMonitor implements RequestWatcher {
     return found;
   }
 
-  /** Of a method outside the fixed set nothing is kept: clients can think of any number of them. */
+  /** Methods outside the fixed set are one: clients can think of any number of them. */
   #beginningOf(given = ''): Beginning {
-    const method = knownMethod(given);
-    const beginning = { method, unrouted: this.options.labels.of(method, UNROUTED) };
-    if (method === given) this.#beginnings.set(method, beginning);
-    return beginning;
+    const method = this.#beginnings.has(given) ? given : knownMethod(given);
+    let beginning = this.#beginnings.get(method);
+    if (!beginning) {
+      beginning = { method, unrouted: this.options.labels.of(method, UNROUTED) };
+      this.#beginnings.set(method, beginning);
+    }
+    return (this.#beginning = beginning);
   }
 
   #unroutedOwner(method: string): RouteOwner {
@@ -343,26 +364,25 @@ export class RequestMonitor implements RequestWatcher {
   ignore(tracked: TrackedRequest): void {
     this.#inFlight.delete(tracked);
     tracked.req = undefined;
+    if (tracked.beginSign >= 0) this.#releaseSigns(tracked, ownerOf(tracked));
   }
 
   /** Requests whose response is not over, oldest first. Times are monotonic. */
   *inFlight(): Generator<{ readonly route: string; readonly startedAtMs: number }, void> {
-    for (const { timing } of this.#inFlight.oldestFirst()) {
-      const { route = UNROUTED, startedAtMs } = timing;
+    for (const { route = UNROUTED, startedAtMs } of this.#inFlight.oldestFirst())
       yield { route, startedAtMs };
-    }
   }
 
   report(): RequestsReport {
-    const nowMs = performance.now();
+    const reportedAtMs = clockMs();
     const oldest = this.#inFlight.oldestFirst().slice(0, MAX_LISTED_IN_FLIGHT);
-    const inFlight = oldest.map(({ timing: { method, route, startedAtMs } }) => ({
+    const inFlight = oldest.map(({ method, route = UNROUTED, startedAtMs }) => ({
       method,
-      route: route ?? UNROUTED,
-      ageMs: nowMs - startedAtMs,
+      route,
+      ageMs: reportedAtMs - startedAtMs,
     }));
     return {
-      forMs: nowMs - this.#startedAtMs,
+      forMs: reportedAtMs - this.#startedAtMs,
       series: this.#series.report(),
       routes: this.#series.routeReport({ labelled: this.options.labels.always }),
       overflowed: this.#series.overflowed,
@@ -376,17 +396,23 @@ function isOf(owner: RouteOwner): (other: RouteOwner) => boolean {
   return ({ method, route }) => method === owner.method && route === owner.route;
 }
 
-function routeOf({ timing, routeAtEnd, req }: TrackedRequest): string {
+/** What stays of a request where it is to be remembered without all of it. */
+function ownerOf({ method, route }: TrackedRequest): RouteOwner {
+  return { method, route };
+}
+
+function routeOf(tracked: TrackedRequest): string {
+  const { routeAtEnd, req, method, route, statusCode } = tracked;
   try {
-    if (routeAtEnd && req) timing.route = routeAtEnd(timing, req);
+    if (routeAtEnd && req) tracked.route = routeAtEnd({ method, route, statusCode }, req);
   } catch {
     // An adapter that cannot name a route must not become the app's uncaught exception.
   }
-  return routeNameOf(timing);
+  return routeNameOf(tracked);
 }
 
 /** The name under which a request that is over is counted. */
-export function routeNameOf({ route, statusCode }: RequestTiming): string {
+export function routeNameOf({ route, statusCode }: Pick<ReachedRoute, 'route' | 'statusCode'>): string {
   return route ?? (statusCode === 404 ? UNMATCHED : UNROUTED);
 }
 

@@ -1,6 +1,6 @@
 /** The engine and the two recorders of one thread, started and stopped together. */
 import type { EngineName } from '../engine/engine-name.js';
-import type { Engine, LabelTrack } from '../engine/engine.js';
+import type { Engine, LabelSet, LabelTrack } from '../engine/engine.js';
 import { selectEngine } from '../engine/select.js';
 import { isLoopprofError, LoopprofError, messageOf } from '../errors.js';
 import { mainProcess } from '../realm.js';
@@ -165,7 +165,17 @@ export class RecorderSession {
 
   /** Whether every look carries the labels of the code it found. */
   get alwaysLabelled(): boolean {
+    return this.#isAlways(this.labels);
+  }
+
+  /** Labels the rest of the current turn and all that follows from it; gives `alwaysLabelled`. */
+  enter(set: LabelSet, isBeginning: boolean): boolean {
     const { labels } = this;
+    labels?.enter(set, isBeginning);
+    return this.#isAlways(labels);
+  }
+
+  #isAlways(labels: LabelTrack | undefined): boolean {
     return labels !== undefined && (labels.always || this.options.labels === true);
   }
 

@@ -18,6 +18,7 @@ beforeEach(() => {
 function request(startedAtMs: number, endedAtMs: number): TrackedRequest {
   const timing = { method: 'GET', route: '/a', startedAtMs, endedAtMs, headersAtMs: startedAtMs };
   return {
+    ...timing,
     timing: { ...timing, statusCode: 200, aborted: false, eventLoopBlockedMs: undefined, gcMs: undefined },
     blockedTotalAtStartMs: blocked.totalMs,
     gcTotalAtStartMs: collecting.totalMs,
@@ -25,9 +26,15 @@ function request(startedAtMs: number, endedAtMs: number): TrackedRequest {
   } as TrackedRequest;
 }
 
+type Settled = NonNullable<TrackedRequest['timing']>;
+
+function want(tracked: TrackedRequest): void {
+  ended.want(tracked, tracked.timing as Settled);
+}
+
 function end(tracked: TrackedRequest): TrackedRequest {
   const series = table.find('GET', '/a', 200);
-  tracked.endedNumber = ended.add(tracked, series, tracked.timing.endedAtMs as number);
+  tracked.endedNumber = ended.add(tracked, series, tracked.endedAtMs as number);
   return tracked;
 }
 
@@ -39,7 +46,7 @@ describe('EndedRequests', () => {
     collecting.add(1060, 1065);
     end(wanted);
     end(other);
-    ended.want(wanted);
+    want(wanted);
     ended.settle(ended.count);
     expect(settled).toEqual([wanted.timing]);
     expect(wanted.timing).toMatchObject({ eventLoopBlockedMs: 50, gcMs: 5 });
@@ -49,7 +56,7 @@ describe('EndedRequests', () => {
 
   it('settles those before a number, each once, in their order', () => {
     const requests = Array.from({ length: 10 }, (_, n) => end(request(2000 + n, 2010 + n)));
-    requests.forEach((tracked) => ended.want(tracked));
+    requests.forEach((tracked) => want(tracked));
     ended.settle(4);
     ended.settle(4);
     expect(settled).toEqual(requests.slice(0, 4).map(({ timing }) => timing));
@@ -64,7 +71,7 @@ describe('EndedRequests', () => {
     end(late);
     ended.settle(ended.count);
     expect(settled).toEqual([]);
-    ended.want(late);
+    want(late);
     expect(late.timing).toMatchObject({ eventLoopBlockedMs: 40, gcMs: 2 });
   });
 
@@ -72,8 +79,8 @@ describe('EndedRequests', () => {
     for (let n = 0; n < 700; n++) end(request(4000, 4001));
     ended.settle(500);
     const requests = Array.from({ length: 5000 }, (_, n) => end(request(5000 + n, 5001 + n)));
-    ended.want(requests[17] as TrackedRequest);
-    ended.want(requests[4999] as TrackedRequest);
+    want(requests[17] as TrackedRequest);
+    want(requests[4999] as TrackedRequest);
     const seen: number[] = [];
     ended.forEach((startedAtMs, endedAtMs, owner) => {
       expect(owner).toMatchObject({ method: 'GET', route: '/a' });
@@ -82,7 +89,7 @@ describe('EndedRequests', () => {
     });
     expect(seen).toEqual([
       ...Array<number>(200).fill(4000),
-      ...requests.map(({ timing }) => timing.startedAtMs),
+      ...requests.map(({ startedAtMs }) => startedAtMs),
     ]);
     ended.settle(ended.count);
     expect(settled.map(({ startedAtMs }) => startedAtMs)).toEqual([5017, 9999]);
@@ -91,7 +98,7 @@ describe('EndedRequests', () => {
 
   it('is bounded: past that the oldest are settled with what is known', () => {
     const first = end(request(20_000, 20_001));
-    ended.want(first);
+    want(first);
     for (let n = 0; n < 200_000; n++) end(request(20_000, 20_001));
     expect(settled).toEqual([first.timing]);
     let left = 0;

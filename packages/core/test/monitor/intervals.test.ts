@@ -51,4 +51,31 @@ describe('Intervals', () => {
     // At 5.5 one stretch was over; of the 8 192 kept ones the oldest is far later.
     expect(intervals.coveredMs(5.5, 100_000, 1)).toBe(9999);
   });
+
+  it('has nothing to cover only where nothing does, whatever came before and was forgotten', () => {
+    const intervals = new Intervals();
+    const seen = { mayCover: 0, covered: 0, neither: 0 };
+    for (let n = 0; n < 20_000; n++) {
+      intervals.add(n * 10, n * 10 + 3);
+      // Those of the last 50 stretches, in the order of their ends, and now and then one of long ago.
+      const to = n * 10 - 500 + ((n * 7919) % 10);
+      const from = to - ((n * 104_729) % 13);
+      const covered = intervals.coveredMs(from, to, intervals.totalMs) > 0;
+      const may = intervals.mayCover(from, to);
+      expect(may || !covered).toBe(true);
+      if (n % 1000 === 999) expect(intervals.mayCover(to - 9000, to - 8990)).toBe(true);
+      seen[covered ? 'covered' : may ? 'mayCover' : 'neither'] += 1;
+    }
+    // A look that always says so would save nothing.
+    expect(seen.neither).toBeGreaterThan(5 * seen.mayCover);
+    expect(seen.covered).toBeGreaterThan(5000);
+  });
+
+  it('may cover what was asked for after more has come than is kept', () => {
+    const intervals = intervalsOf([10, 20]);
+    expect(intervals.mayCover(12, 14)).toBe(true);
+    for (let n = 10; n < 30_000; n++) intervals.add(n * 10, n * 10 + 3);
+    expect(intervals.mayCover(299_990, 299_992)).toBe(true);
+    expect(intervals.mayCover(299_994, 299_999)).toBe(false);
+  });
 });
