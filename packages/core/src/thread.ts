@@ -9,7 +9,7 @@ import { CaptureBudget } from './http/capture-budget.js';
 import { MAPPING_FILE } from './mapping-file.js';
 import { clockMs } from './monitor/clock.js';
 import { Monitor, type MonitoredStall } from './monitor/monitor.js';
-import { NO_REQUEST } from './monitor/requests.js';
+import { NO_REQUEST } from './monitor/route-names.js';
 import type { RouteOwner } from './monitor/running-routes.js';
 import { WallClock } from './monitor/wall-clock.js';
 import type { Overhead, StallsReading } from './profiles/sources.js';

@@ -8,7 +8,8 @@ import {
 } from './event-loop.js';
 import { clockMs } from './clock.js';
 import { GcMonitor, type GcReport } from './gc.js';
-import { NO_REQUEST, RequestMonitor, UNROUTED, type RequestLabels, type RequestsReport } from './requests.js';
+import { RequestMonitor, type RequestLabels, type RequestsReport } from './requests.js';
+import { NO_REQUEST, UNROUTED } from './route-names.js';
 import { RunningRoutes, type RouteLook, type RouteOwner } from './running-routes.js';
 
 export interface MonitorOptions {

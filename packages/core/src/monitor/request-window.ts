@@ -2,7 +2,7 @@
 import { LatencyHistogram } from './latency-histogram.js';
 import { OTHER_METHOD, OTHER_ROUTE } from './series.js';
 import type { RequestTiming } from './request-timing.js';
-import { routeNameOf } from './requests.js';
+import { routeNameOf } from './route-names.js';
 
 export interface RouteWindow {
   readonly method: string;

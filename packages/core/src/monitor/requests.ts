@@ -13,12 +13,12 @@ import {
   trackedRequest,
   watchResponse,
   type LabelledRoute,
-  type ReachedRoute,
   type RequestTiming,
   type RequestWatcher,
   type RouteAtEnd,
   type TrackedRequest,
 } from './request-timing.js';
+import { routeNameOf, UNROUTED } from './route-names.js';
 import type { RouteOwner, RunningRoutes } from './running-routes.js';
 import {
   knownMethod,
@@ -30,15 +30,6 @@ import {
   type SeriesReport,
 } from './series.js';
 import { addServerTiming, SERVER_TIMING } from './server-timing.js';
-
-/** Route of a response that was given before any route was reached: a middleware answered. */
-export const UNROUTED = '(unrouted)';
-
-/** Route of a 404 for which there was no route. */
-export const UNMATCHED = '(unmatched)';
-
-/** Route of what the process does for no request: its own timers, its start. */
-export const NO_REQUEST = '(no request)';
 
 /** Where requests are labelled. */
 export interface RequestLabels {
@@ -240,7 +231,7 @@ export class RequestMonitor implements RequestWatcher {
     const headersAtMs = clockMs();
     tracked.headersAtMs = headersAtMs;
     tracked.statusCode = typeof args[0] === 'number' ? args[0] : res.statusCode;
-    if (timing) [timing.headersAtMs, timing.statusCode] = [headersAtMs, tracked.statusCode];
+    if (timing) Object.assign(timing, { headersAtMs, statusCode: tracked.statusCode });
     const { running, serverTiming, eventLoop, collecting } = this.options;
     eventLoop.markWithin(headersAtMs);
     if (tracked.beginSign >= 0 && tracked.inFlightIndex >= 0) {
@@ -409,11 +400,6 @@ function routeOf(tracked: TrackedRequest): string {
     // An adapter that cannot name a route must not become the app's uncaught exception.
   }
   return routeNameOf(tracked);
-}
-
-/** The name under which a request that is over is counted. */
-export function routeNameOf({ route, statusCode }: Pick<ReachedRoute, 'route' | 'statusCode'>): string {
-  return route ?? (statusCode === 404 ? UNMATCHED : UNROUTED);
 }
 
 /** Node gives the connection of such a request away, to a WebSocket: that it ends without a response is no abort. */
