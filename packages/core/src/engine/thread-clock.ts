@@ -27,9 +27,7 @@ export class ThreadClock {
   read(): ThreadTimes | undefined {
     if (this.#file === undefined) return undefined;
     try {
-      const length = readSync(this.#file, this.#buffer, 0, this.#buffer.length, 0);
-      const [cpu = NaN, delay = NaN] = this.#buffer.toString('latin1', 0, length).split(' ').map(Number);
-      return cpu > 0 ? { cpuMs: cpu / 1e6, runDelayMs: delay / 1e6 } : undefined;
+      return timesIn(this.#buffer, readSync(this.#file, this.#buffer, 0, this.#buffer.length, 0));
     } catch {
       return undefined;
     }
@@ -39,4 +37,20 @@ export class ThreadClock {
     if (this.#file !== undefined) closeSync(this.#file);
     this.#file = undefined;
   }
+}
+
+const ZERO = 48;
+
+/** The first two numbers, digit by digit: text and its parts would take as long to make as the file takes to read. */
+function timesIn(text: Uint8Array, length: number): ThreadTimes | undefined {
+  let cpuNanos = 0;
+  let runDelayNanos = 0;
+  let field = 0;
+  for (let at = 0; at < length && field < 2; at++) {
+    const digit = (text[at] as number) - ZERO;
+    if (digit < 0) field += 1;
+    else if (field === 0) cpuNanos = cpuNanos * 10 + digit;
+    else runDelayNanos = runDelayNanos * 10 + digit;
+  }
+  return cpuNanos > 0 ? { cpuMs: cpuNanos / 1e6, runDelayMs: runDelayNanos / 1e6 } : undefined;
 }
