@@ -8,8 +8,8 @@ const FIRST_CAPACITY = 1024;
 /** Past that, the oldest are settled with what is known. */
 const MAX_CAPACITY = 131_072;
 
-/** Of each: when it began and ended, and the two totals when it began. */
-const NUMBERS = 4;
+/** Of each: when it began and ended, the two totals when it began, and when its head was written, or NaN. */
+const NUMBERS = 5;
 
 interface EndedRequestsOptions {
   /** When the loop was blocked. */
@@ -23,7 +23,8 @@ interface EndedRequestsOptions {
 /**
  * Requests that have ended, until it is known for how long the loop was blocked and garbage was collected meanwhile. They are
  * kept as numbers: objects that outlive their request by some beats survive the collector's next runs, which costs more than
- * all else that is done for a request.
+ * all else that is done for a request. Their latencies are counted many at a time: alone, each would find the code and the
+ * histogram out of the processor's caches again.
  */
 export class EndedRequests {
   readonly #options: EndedRequestsOptions;
@@ -32,6 +33,8 @@ export class EndedRequests {
   #series: (Series | undefined)[] = new Array<undefined>(FIRST_CAPACITY).fill(undefined);
   #wanted: TrackedRequest['timing'][] = new Array<undefined>(FIRST_CAPACITY).fill(undefined);
   #first = 0;
+  /** The first one whose latency is not counted. */
+  #uncounted = 0;
   #next = 0;
 
   constructor(options: EndedRequestsOptions) {
@@ -52,6 +55,7 @@ export class EndedRequests {
     this.#numbers[at + 1] = endedAtMs;
     this.#numbers[at + 2] = tracked.blockedTotalAtStartMs;
     this.#numbers[at + 3] = tracked.gcTotalAtStartMs;
+    this.#numbers[at + 4] = tracked.headersAtMs ?? NaN;
     this.#series[slot] = series;
     return this.#next++;
   }
@@ -69,8 +73,22 @@ export class EndedRequests {
     timing.gcMs = collecting.coveredMs(startedAtMs, endedAtMs, gcTotalAtStartMs);
   }
 
+  /** Counts the latencies of all that have ended. */
+  countLatencies(): void {
+    while (this.#uncounted < this.#next) {
+      const slot = this.#uncounted++ & (this.#capacity - 1);
+      const at = slot * NUMBERS;
+      const startedAtMs = this.#numbers[at] as number;
+      const headersAtMs = this.#numbers[at + 4] as number;
+      const series = this.#series[slot] as Series;
+      series.duration.record((this.#numbers[at + 1] as number) - startedAtMs);
+      if (!Number.isNaN(headersAtMs)) series.timeToHeaders.record(headersAtMs - startedAtMs);
+    }
+  }
+
   /** Settles those with a lower number. */
   settle(before: number): void {
+    this.countLatencies();
     const { blocked, collecting, onSettled } = this.#options;
     while (this.#first < before) {
       const slot = this.#first++ & (this.#capacity - 1);

@@ -194,6 +194,7 @@ export class RequestMonitor implements RequestWatcher {
   /** Called on every beat of the event loop's monitor: settles the requests that ended some beats ago. */
   settle(): void {
     this.#sweep();
+    this.#ended.countLatencies();
     this.#endedAtBeats.push(this.#ended.count);
     if (this.#endedAtBeats.length >= BEATS_TO_SETTLE)
       this.#ended.settle(this.#endedAtBeats.shift() as number);
@@ -287,7 +288,6 @@ export class RequestMonitor implements RequestWatcher {
 
   #count(tracked: TrackedRequest, { endedAtMs, statusCode, aborted }: RequestEnd): void {
     if (!this.#inFlight.delete(tracked)) return;
-    const { startedAtMs, headersAtMs } = tracked;
     this.options.eventLoop.markWithin(endedAtMs);
     tracked.endedAtMs = endedAtMs;
     tracked.statusCode = statusCode;
@@ -297,9 +297,6 @@ export class RequestMonitor implements RequestWatcher {
     if (tracked.timing)
       Object.assign(tracked.timing, { endedAtMs, statusCode, aborted, route: tracked.route });
     const series = this.#seriesOf(tracked, route);
-    const tookMs = endedAtMs - startedAtMs;
-    series.duration.record(tookMs);
-    if (headersAtMs !== undefined) series.timeToHeaders.record(headersAtMs - startedAtMs);
     if (aborted) series.aborted += 1;
     tracked.req = undefined;
     // V8 gives objects that outlive their request a place among the old ones from then on, which makes all later ones dearer.
@@ -307,7 +304,8 @@ export class RequestMonitor implements RequestWatcher {
     for (const watch of this.#watching) watch.push(owner);
     tracked.endedNumber = this.#ended.add(tracked, series, endedAtMs);
     if (tracked.timing) this.#ended.want(tracked, tracked.timing);
-    else if (tookMs >= this.#wantedFromMs || requestChannel.hasSubscribers) this.want(tracked);
+    else if (endedAtMs - tracked.startedAtMs >= this.#wantedFromMs || requestChannel.hasSubscribers)
+      this.want(tracked);
     if (tracked.beginSign >= 0) this.#releaseSigns(tracked, owner);
   }
 
@@ -366,6 +364,7 @@ export class RequestMonitor implements RequestWatcher {
 
   report(): RequestsReport {
     const reportedAtMs = clockMs();
+    this.#ended.countLatencies();
     const oldest = this.#inFlight.oldestFirst().slice(0, MAX_LISTED_IN_FLIGHT);
     const inFlight = oldest.map(({ method, route = UNROUTED, startedAtMs }) => ({
       method,

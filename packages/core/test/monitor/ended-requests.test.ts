@@ -7,16 +7,17 @@ const blocked = new Intervals();
 const collecting = new Intervals();
 const settled: RequestTiming[] = [];
 let ended: EndedRequests;
-const table = new SeriesTable(10);
+let table: SeriesTable;
 
 beforeEach(() => {
+  table = new SeriesTable(10);
   settled.length = 0;
   ended = new EndedRequests({ blocked, collecting, onSettled: (timing) => settled.push(timing) });
 });
 
 /** As the monitor has it when the response is over. */
-function request(startedAtMs: number, endedAtMs: number): TrackedRequest {
-  const timing = { method: 'GET', route: '/a', startedAtMs, endedAtMs, headersAtMs: startedAtMs };
+function request(startedAtMs: number, endedAtMs: number, headersAtMs?: number): TrackedRequest {
+  const timing = { method: 'GET', route: '/a', startedAtMs, endedAtMs, headersAtMs };
   return {
     ...timing,
     timing: { ...timing, statusCode: 200, aborted: false, eventLoopBlockedMs: undefined, gcMs: undefined },
@@ -36,6 +37,16 @@ function end(tracked: TrackedRequest): TrackedRequest {
   const series = table.find('GET', '/a', 200);
   tracked.endedNumber = ended.add(tracked, series, tracked.endedAtMs as number);
   return tracked;
+}
+
+/** Counts and sums of the latencies that have been counted. */
+function latencies(): { durations: number[]; timesToHeaders: number[] } {
+  const { duration, timeToHeaders } = table.find('GET', '/a', 200);
+  const [durations, timesToHeaders] = [duration, timeToHeaders].map((histogram) => {
+    const { count, sumMs } = histogram.summary();
+    return [count, sumMs];
+  }) as [number[], number[]];
+  return { durations, timesToHeaders };
 }
 
 describe('EndedRequests', () => {
@@ -105,5 +116,25 @@ describe('EndedRequests', () => {
     ended.forEach(() => (left += 1));
     expect(left).toBeLessThanOrEqual(131_072);
     ended.settle(ended.count);
+  });
+
+  it('counts the latency of each once, whoever asks for it first', () => {
+    for (let n = 0; n < 30; n++) end(request(30_000, 30_007, n % 3 === 0 ? undefined : 30_002));
+    ended.countLatencies();
+    ended.countLatencies();
+    expect(latencies()).toEqual({ durations: [30, 210], timesToHeaders: [20, 40] });
+    for (let n = 0; n < 5000; n++) end(request(31_000, 31_001, 31_001));
+    ended.settle(ended.count - 4000);
+    expect(latencies()).toEqual({ durations: [5030, 5210], timesToHeaders: [5020, 5040] });
+    for (let n = 0; n < 3000; n++) end(request(32_000, 32_001, 32_001));
+    ended.settle(ended.count);
+    ended.countLatencies();
+    expect(latencies()).toEqual({ durations: [8030, 8210], timesToHeaders: [8020, 8040] });
+  });
+
+  it('loses no latency where the oldest are settled before their time', () => {
+    for (let n = 0; n < 200_000; n++) end(request(40_000, 40_001));
+    ended.countLatencies();
+    expect(latencies().durations).toEqual([200_000, 200_000]);
   });
 });
