@@ -8,6 +8,7 @@ import {
 } from './event-loop.js';
 import { clockMs } from './clock.js';
 import { GcMonitor, type GcReport } from './gc.js';
+import { KeptTick } from './kept-tick.js';
 import { RequestMonitor, type RequestLabels, type RequestsReport } from './requests.js';
 import { NO_REQUEST, UNROUTED } from './route-names.js';
 import { RunningRoutes, type RouteLook, type RouteOwner } from './running-routes.js';
@@ -86,6 +87,7 @@ export class Monitor {
   readonly requests: RequestMonitor;
   readonly gc: GcMonitor;
   readonly eventLoop: EventLoopMonitor;
+  readonly #keptTick = new KeptTick();
   readonly #running: RunningRoutes;
   readonly #blocked: BlockedStretch[] = [];
   readonly #options: MonitorOptions;
@@ -112,6 +114,7 @@ export class Monitor {
       onBeat: () => {
         this.#guarded(() => options.onBeat?.());
         this.#guarded(() => this.#settleOnBeat());
+        this.#guarded(() => this.#keptTick.beat());
       },
     });
     this.requests = new RequestMonitor({
@@ -161,6 +164,7 @@ export class Monitor {
   stop(): void {
     this.gc.stop();
     this.eventLoop.stop();
+    this.#keptTick.stop();
   }
 
   /** Takes the looks of a harvest: they tell which route ran while the loop was blocked or garbage was collected. */
