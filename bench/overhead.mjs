@@ -1,12 +1,14 @@
 // CPU per request of an app with loopprof and without, and with others. Prints tables; asserts nothing.
 //   node bench/overhead.mjs [--nodes 20,24] [--frameworks express,koa,fastify] [--only bare,everything] [--peers]
-//                           [--rounds 7] [--seconds 4] [--warm-up 3] [--patience 3] [--young 16]
+//                           [--rounds 7] [--seconds 4] [--warm-up 3] [--patience 3] [--young 16] [--aged]
 // --nodes takes major versions that `npm run nodes` has fetched; without it the Node that runs this is measured. --peers installs
 // the packages of others into .cache/peers and measures them too. A round is so many seconds for each, one at a time in turns, in
 // processes of its own; a second in which others kept the machine busy is measured again, up to --patience times. It needs two cores or more.
 // --young fixes V8's young generation to that many MB per semi-space, for all alike: left to itself it starts at 1 and doubles by how
 // much a process has kept so far, modules that it has loaded included, and a server that small is a quarter cheaper or dearer by where
 // it happens to stand. 0 leaves it to V8.
+// --aged has every process go through five full collections while it is idle, before it is measured: V8 forgets there what Node's ticks
+// look like, and each `process.nextTick()` costs four times as much and more from then on, where nobody prevents it.
 import { spawn } from 'node:child_process';
 import { availableParallelism, cpus } from 'node:os';
 import { fileURLToPath } from 'node:url';
@@ -31,6 +33,7 @@ const { values } = parseArgs({
     'warm-up': { type: 'string', default: '3' },
     patience: { type: 'string', default: '3' },
     young: { type: 'string', default: '16' },
+    aged: { type: 'boolean', default: false },
   },
 });
 const SERVER_CORE = 0;
@@ -47,7 +50,10 @@ const positive = (option) => {
 };
 const [rounds, seconds, warmUp, patience] = ['rounds', 'seconds', 'warm-up', 'patience'].map(positive);
 const young = Number(values.young);
-const v8Flags = young > 0 ? [`--min-semi-space-size=${young}`, `--max-semi-space-size=${young}`] : [];
+const v8Flags = [
+  ...(young > 0 ? [`--min-semi-space-size=${young}`, `--max-semi-space-size=${young}`] : []),
+  ...(values.aged ? ['--expose-gc'] : []),
+];
 const only = values.only?.split(',');
 
 const ownMajor = Number(process.versions.node.split('.')[0]);
@@ -106,6 +112,10 @@ class Server {
     return best;
   }
 
+  async age() {
+    await this.#ask('age');
+  }
+
   /** How many requests it says it has counted; undefined where it counts none. */
   async counted() {
     return (await this.#ask('counted')).counted;
@@ -152,6 +162,9 @@ async function inFreshProcesses(group, binary, round) {
       entry.server = await Server.start(binary, entry.name, entry.framework);
       entry.node = entry.server.node;
       await entry.server.measure(warmUp);
+      if (!values.aged) continue;
+      await entry.server.age();
+      await entry.server.measure(1);
     }
     await measureRound(group, round);
     for (const { framework, name, server } of group) {
@@ -217,7 +230,7 @@ function print(entries) {
 }
 
 console.log(`${cpus()[0]?.model ?? 'unknown CPU'}, ${availableParallelism()} cores; GET /users/:id with a small JSON answer, ${CONNECTIONS} connections; semi-spaces
-${young > 0 ? `of ${young} MB` : 'as V8 sizes them'}; median (lowest-highest) of ${rounds} rounds of ${seconds} s; each ratio is to the bare app of the same round.`);
+${young > 0 ? `of ${young} MB` : 'as V8 sizes them'}; median (lowest-highest) of ${rounds} rounds of ${seconds} s${values.aged ? ', aged' : ''}; each ratio is to the bare app of the same round.`);
 if (!canPin || availableParallelism() < 2)
   console.log('The server and who asks it share their cores here: ratios are less certain.');
 for (const node of nodes) await run(node);

@@ -23,6 +23,7 @@ export class KeptTick {
   /** Called on every beat: what ticks look like may change as long as V8 learns. */
   beat(): void {
     if (this.#beats++ % BEATS_PER_KEEP !== 0) return;
+    // Asking for the resource costs the host something only while it has hooks on asynchronous operations without an AsyncLocalStorage.
     nextTick(() => {
       if (!this.#isStopped) this.#kept[0] = executionAsyncResource();
     });
