@@ -4,7 +4,10 @@ import { runToEnd } from '../support/child.js';
 it('keeps process.nextTick() as fast as it was, through full collections that meet no tick waiting', async () => {
   const plan = { config: {}, collections: 5, waitMs: 1200 };
   const nodeArgs = ['--no-warnings', '--expose-gc'];
-  const { code, stdout, stderr } = await runToEnd('ticks.cjs', { args: [JSON.stringify(plan)], nodeArgs });
+  const { code, stdout, stderr } = await runToEnd('tick-cost.cjs', {
+    args: [JSON.stringify(plan)],
+    nodeArgs,
+  });
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
   const { before, after } = JSON.parse(stdout) as { before: number; after: number };
   expect(before).toBeGreaterThan(0);

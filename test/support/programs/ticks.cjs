@@ -1,48 +1,27 @@
-// Tells what a tick costs before and after full collections that meet none waiting. argv[2]: the plan, as JSON. Needs --expose-gc.
-const { setTimeout: sleep } = require('node:timers/promises');
+// Burns CPU in a function that is called after the tenth of a second it runs in; prints the index page's URL.
 const { Profiler } = require('@loopprof/core');
 
-const { config, collections, waitMs } = JSON.parse(process.argv[2]);
+const TICK_MS = 100;
+let tick = 0;
+let burn = () => {};
 
-const ROUNDS = 200;
-const TICKS = 2000;
-
-function round() {
-  return new Promise((resolve) => {
-    const startedAt = process.hrtime.bigint();
-    let left = TICKS;
-    const next = () => {
-      left -= 1;
-      if (left > 0) process.nextTick(next);
-      else resolve(Number(process.hrtime.bigint() - startedAt) / TICKS);
-    };
-    process.nextTick(next);
-  });
-}
-
-/** The least: others on the machine only ever add. */
-async function nanosPerTick() {
-  let least = Infinity;
-  for (let n = 0; n < ROUNDS; n++) {
-    least = Math.min(least, await round());
-    await sleep(1);
+function turn() {
+  const now = Date.now();
+  const current = Math.floor(now / TICK_MS);
+  if (current !== tick) {
+    tick = current;
+    burn = (0, eval)(`(function tick_${tick}(endsAt) {
+      let sum = 0;
+      while (Date.now() < endsAt) for (let n = 0; n < 500; n++) sum += Math.sqrt(n);
+      return sum;
+    })`);
   }
-  return least;
+  burn(Math.min(now + 10, (tick + 1) * TICK_MS));
+  setImmediate(turn);
 }
 
-async function main() {
-  const profiler = config && new Profiler({ enableHTTP: false, writeOnStop: false, ...config });
-  await profiler?.start();
-  await nanosPerTick();
-  await sleep(waitMs);
-  const before = await nanosPerTick();
-  for (let n = 0; n < collections; n++) {
-    await sleep(20);
-    await globalThis.gc({ type: 'major', execution: 'async' });
-  }
-  const after = await nanosPerTick();
-  await profiler?.stop();
-  console.log(JSON.stringify({ before, after }));
-}
-
-void main();
+const profiler = new Profiler({ httpAddr: 'localhost:0' });
+profiler.start().then(() => {
+  console.log(profiler.address);
+  turn();
+});

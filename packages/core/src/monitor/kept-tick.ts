@@ -1,7 +1,7 @@
 /** One object of `process.nextTick()`, kept so that all others stay cheap. */
 import { executionAsyncResource } from 'node:async_hooks';
 
-/** As Node has it: fake timers put another one in its place, which may never run. */
+/** As it is when this is loaded: whoever fakes timers later puts one in its place that may never run. */
 const nextTick = process.nextTick.bind(process);
 
 /** Once a second. */
@@ -18,19 +18,33 @@ export class KeptTick {
   /** One at most. */
   readonly #kept: object[] = [];
   #beats = 0;
+  #isWaiting = false;
   #isStopped = false;
 
   /** Called on every beat: what ticks look like may change as long as V8 learns. */
   beat(): void {
-    if (this.#beats++ % BEATS_PER_KEEP !== 0) return;
-    // Asking for the resource costs the host something only while it has hooks on asynchronous operations without an AsyncLocalStorage.
-    nextTick(() => {
-      if (!this.#isStopped) this.#kept[0] = executionAsyncResource();
-    });
+    if (this.#beats++ % BEATS_PER_KEEP !== 0 || this.#isWaiting) return;
+    this.#isWaiting = true;
+    nextTick(this.#keep);
   }
 
   stop(): void {
     this.#isStopped = true;
     this.#kept.length = 0;
   }
+
+  /**
+   * That somebody has asked for the resource costs a host that has hooks on asynchronous operations something for each callback that
+   * comes out of native code; an AsyncLocalStorage does the same before Node 24.
+   */
+  readonly #keep = (): void => {
+    this.#isWaiting = false;
+    try {
+      const resource = executionAsyncResource() as { callback?: unknown };
+      // Anything else is not of Node's making, and not ours to keep.
+      if (!this.#isStopped && resource.callback === this.#keep) this.#kept[0] = resource;
+    } catch {
+      // It would be the host's uncaught exception.
+    }
+  };
 }

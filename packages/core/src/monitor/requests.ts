@@ -191,7 +191,7 @@ export class RequestMonitor implements RequestWatcher {
     });
   }
 
-  /** Called on every beat of the event loop's monitor: settles the requests that ended some beats ago. */
+  /** Called on every beat of the event loop's monitor: counts the requests that have ended, and settles those that did some beats ago. */
   settle(): void {
     this.#sweep();
     this.#ended.countLatencies();

@@ -132,6 +132,20 @@ describe('EndedRequests', () => {
     expect(latencies()).toEqual({ durations: [8030, 8210], timesToHeaders: [8020, 8040] });
   });
 
+  it('counts each for its own series, through growth too', () => {
+    const other = table.find('POST', '/b', 500);
+    for (let n = 0; n < 700; n++) end(request(33_000, 33_001));
+    ended.settle(ended.count);
+    for (let n = 0; n < 3000; n++) {
+      const tracked = request(34_000 + n, 34_000 + n + (n % 2 === 0 ? 3 : 8));
+      if (n % 2 === 0) end(tracked);
+      else ended.add(tracked, other, tracked.endedAtMs as number);
+    }
+    ended.countLatencies();
+    expect(latencies().durations).toEqual([700 + 1500, 700 + 1500 * 3]);
+    expect(other.duration.summary()).toMatchObject({ count: 1500, sumMs: 1500 * 8, maxMs: 8 });
+  });
+
   it('loses no latency where the oldest are settled before their time', () => {
     for (let n = 0; n < 200_000; n++) end(request(40_000, 40_001));
     ended.countLatencies();
