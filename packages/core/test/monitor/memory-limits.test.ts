@@ -42,11 +42,20 @@ describe("the heap's limit", () => {
 });
 
 it('the old generation holds what lives on, and not what was made just now', () => {
-  const kept = Array.from({ length: 400 }, () => new Array<number>(32_000).fill(0.5));
+  const make = (length: number): number[][] =>
+    Array.from({ length }, () => new Array<number>(32_000).fill(0.5));
+  const kept = make(400);
+  // The last of them are young until others come.
+  make(200);
   const before = oldGenerationBytes();
   expect(before).toBeGreaterThan(kept.length * 32_000 * 8);
-  const young = Array.from({ length: 1000 }, (_, n) => ({ n }));
-  expect(oldGenerationBytes() - before).toBeLessThan(young.length * 1000);
+  // A collection on the way moves what it finds; it does not come into most of these.
+  const grown = Array.from({ length: 20 }, () => {
+    const begun = oldGenerationBytes();
+    const young = Array.from({ length: 2000 }, (_, n) => ({ n }));
+    return (oldGenerationBytes() - begun) / young.length;
+  });
+  expect(grown.sort((a, b) => a - b)[10]).toBeLessThan(10);
 });
 
 describe('the memory limit', () => {
