@@ -47,7 +47,7 @@ const { createServer } = require('node:http');
 const server = createServer(listener);
 server.listen(0, '127.0.0.1', () => process.send({ port: server.address().port, node: process.version }));
 
-/** Full collections while nobody asks for anything, as any process comes to that runs for long enough. */
+/** Full collections while nobody asks for anything, as a process goes through in its quiet times. */
 async function age() {
   for (let n = 0; n < COLLECTIONS; n++) {
     await sleep(100);
