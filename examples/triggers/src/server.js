@@ -13,7 +13,7 @@ const triggers = [
   { on: 'latency', p99AboveMs: 500 },
   { on: 'errors', shareAbove: 0.1 },
   { on: 'heapGrowth', timesAverageAbove: 1.5, overMs: 5 * MINUTES },
-  { on: 'heap', shareAbove: 0.8 },
+  { on: 'heap', shareAbove: 0.7 },
   { on: 'rss', shareAbove: 0.9, cooldownMs: 10 * MINUTES },
   { on: 'interval', everyMs: 60 * MINUTES },
   { on: 'signal', signal: 'SIGUSR2' },

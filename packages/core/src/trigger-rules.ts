@@ -43,7 +43,7 @@ export interface RssTrigger extends TriggerLimits {
 /** The old generation of V8's heap, where objects that live on are, against its limit (`--max-old-space-size`). */
 export interface HeapTrigger extends TriggerLimits {
   on: 'heap';
-  /** Above 0 and below 1. */
+  /** Above 0 and below 1. V8 gives up from 0.8 on when one collection after the other comes to nothing, and any process near 1. */
   shareAbove: number;
 }
 
