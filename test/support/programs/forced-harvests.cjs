@@ -96,7 +96,8 @@ const COMPUTATIONS = {
   },
 };
 
-// Knocks as the sidecar does, as fast as it is let in.
+// Knocks as the sidecar does, as fast as it is let in. It ends when it is told to: Node aborts the process now and then when a thread
+// ends while the main thread still has to do with its last session.
 const KNOCKER = `
   const { parentPort, workerData } = require('node:worker_threads');
   const { knockOnMainThread } = require(workerData.door);
@@ -110,6 +111,7 @@ const KNOCKER = `
     }
     Atomics.store(turns, 0, 1);
   }
+  parentPort.once('message', () => {});
   knock();
 `;
 
@@ -161,6 +163,7 @@ async function main() {
     // Microtasks alone do not let the event loop turn.
     if (!asked) await new Promise(setImmediate);
   }
+  worker.postMessage('end');
   const { entries } = sidecar.pulse;
   await profiler.stop();
   console.log(JSON.stringify({ harvests, answers: done[1], entries, results, differing }));
