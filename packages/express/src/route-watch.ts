@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http';
-import { setRequestRoute } from '@loopprof/core';
+import { requestSlot, setRequestRoute } from '@loopprof/core';
 import type { Request } from 'express';
 import { RouteTemplates } from './route-template.js';
 
@@ -10,8 +10,11 @@ const ROUTER_ERRORS = Symbol.for('router.tracing.publishedErrors');
 
 const WATCH = Symbol.for('loopprof.routeWatch');
 
+type Route = { path?: unknown } | undefined;
+
 interface Watched {
-  [ROUTE]?: { path?: unknown } | undefined;
+  /** Of a request that is not timed. */
+  [ROUTE]?: Route;
   [WATCH]?: boolean;
 }
 
@@ -30,14 +33,17 @@ export function watchRoutes(req: Request & Watched): void {
   Object.defineProperty(prototype, 'route', {
     configurable: true,
     enumerable: true,
-    get(this: Watched) {
-      return this[ROUTE];
+    get(this: Request & Watched) {
+      return (requestSlot(this)?.givenRoute as Route) ?? this[ROUTE];
     },
-    set(this: Request & Watched, route: { path?: unknown } | undefined) {
+    set(this: Request & Watched, route: Route) {
+      const slot = requestSlot(this);
       // Express says it twice: the router, and then the route itself.
-      if (route === this[ROUTE]) return;
-      this[ROUTE] = route;
-      if (route) setRequestRoute(this, safeTemplate(templates, this, route));
+      if (route && route === slot?.givenRoute) return;
+      if (slot) slot.givenRoute = route;
+      // Whoever takes the route away takes that away, too, which was there before the request was timed.
+      if (!slot || !route) this[ROUTE] = route;
+      if (slot && route) setRequestRoute(this, safeTemplate(templates, this, route));
     },
   });
 }

@@ -1,3 +1,4 @@
+import { IncomingMessage } from 'node:http';
 import { Profiler } from '@loopprof/core';
 import express from 'express';
 import { listen } from '../../../test/support/listen.js';
@@ -93,5 +94,72 @@ describe('middleware that is given to use() without being called', () => {
     } finally {
       await server.close();
     }
+  });
+});
+
+describe('a request that the app sends through itself again, for the same response', () => {
+  it('is answered as without, and counted beside the first', async () => {
+    const app = express().use(profilingMiddleware({ profiler }));
+    app.get('/of/:id', (req, res) => void res.json({ id: req.params.id }));
+    app.get('/forwards', (req, res) => {
+      const own = Object.assign(new IncomingMessage(req.socket), { method: 'GET', url: '/of/7' });
+      app(own as express.Request, res);
+    });
+    const server = await listen(app);
+    try {
+      const response = await fetch(`${server.origin}/forwards`);
+      expect([response.status, await response.json()]).toEqual([200, { id: '7' }]);
+      const report = await (await fetch(`${server.origin}/debug/pprof/requests`)).json();
+      const { series, inFlightCount } = report as {
+        series: { route: string; count: number }[];
+        inFlightCount: number;
+      };
+      expect(inFlightCount).toBe(0);
+      const counts = Object.fromEntries(series.map(({ route, count }) => [route, count]));
+      expect(counts).toMatchObject({ '/forwards': 1, '/of/:id': 1 });
+    } finally {
+      await server.close();
+    }
+  });
+});
+
+describe("Express's req.route", () => {
+  /** What each step of an app sees of it, with that middleware at either place. */
+  async function seen(first: express.RequestHandler, second: express.RequestHandler): Promise<unknown[]> {
+    const routes: unknown[] = [];
+    const note: express.RequestHandler = (req, _res, next) => {
+      routes.push((req.route as { path: string } | undefined)?.path ?? req.route);
+      next();
+    };
+    const app = express().use(first).use(note);
+    app.get('/:a', note, (_req, _res, next) => next());
+    app.use(second).use(note);
+    app.use((req, _res, next) => {
+      req.route = undefined;
+      next();
+    });
+    app.use(note).get('/:b', note, (_req, res) => void res.end());
+    const server = await listen(app);
+    try {
+      await (await fetch(`${server.origin}/x`)).text();
+      // From the first request on, an accessor stands in for it.
+      routes.push('again');
+      await (await fetch(`${server.origin}/x`)).text();
+      return routes;
+    } finally {
+      await server.close();
+    }
+  }
+
+  const none: express.RequestHandler = (_req, _res, next) => next();
+
+  it('is what it is without us, wherever the middleware is', async () => {
+    const without = await seen(none, none);
+    const once = [undefined, '/:a', '/:a', undefined, '/:b'];
+    expect(without).toEqual([...once, 'again', ...once]);
+    const middleware = profilingMiddleware({ profiler, path: false });
+    expect(await seen(middleware, none)).toEqual(without);
+    expect(await seen(none, middleware)).toEqual(without);
+    expect(await seen(middleware, middleware)).toEqual(without);
   });
 });

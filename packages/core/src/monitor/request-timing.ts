@@ -51,10 +51,14 @@ export interface LabelledRoute {
   enter(isBeginning: boolean): boolean;
 }
 
-type WriteHead = (...args: unknown[]) => unknown;
+/** What an adapter keeps with a request that is being timed. */
+export interface RequestSlot {
+  /** The route as the framework has given it. */
+  givenRoute: unknown;
+}
 
 /** A request that is being timed. */
-export interface TrackedRequest {
+export interface TrackedRequest extends RequestSlot {
   readonly method: string;
   route: string | undefined;
   readonly startedAtMs: number;
@@ -70,7 +74,6 @@ export interface TrackedRequest {
   /** Let go at the end: what is remembered of a request must not keep all of it. */
   req: IncomingMessage | undefined;
   readonly routeAtEnd: RouteAtEnd | undefined;
-  readonly writeHead: WriteHead;
   /** The last route it has reached, or that of those that have reached none. */
   reached: LabelledRoute;
   /** Where it is among those in flight; -1: it is not. */
@@ -81,6 +84,8 @@ export interface TrackedRequest {
   beginSign: number;
   headSign: number;
 }
+
+type WriteHead = (this: ServerResponse, ...args: unknown[]) => ServerResponse;
 
 /** Registered, so that every copy of this package sees that a request is timed already. */
 const TIMING = Symbol.for('loopprof.request');
@@ -94,21 +99,43 @@ export function trackedRequest(req: IncomingMessage): TrackedRequest | undefined
   return (req as Timed)[TIMING];
 }
 
-/** Has the watcher of `tracked` told how the response goes on; throws where the response does not let itself be watched. */
+/**
+ * Has the watcher of `tracked` told how the response goes on; throws where the response does not let itself be watched. The response
+ * gets no mark of its own: that costs as {@link requestSlot} says, and an app may send a request that it has made itself through its own
+ * middleware again, for the same response.
+ */
 export function watchResponse(tracked: TrackedRequest, req: IncomingMessage, res: ServerResponse): void {
-  res.writeHead = timedWriteHead as ServerResponse['writeHead'];
+  const { writeHead } = res as unknown as { writeHead: WriteHead };
+  res.writeHead = function timedWriteHead(this: ServerResponse, ...args: unknown[]): ServerResponse {
+    try {
+      tracked.watcher.head(tracked, this, args);
+    } catch {
+      // What cannot be noted or added is not worth the response.
+    }
+    // Node's own call, for a head that the app has not written itself; a list of arguments costs more than the rest of this.
+    return args.length === 1 ? writeHead.call(this, args[0]) : writeHead.apply(this, args);
+  };
   (req as Timed)[TIMING] = tracked;
-  (res as Timed)[TIMING] = tracked;
+  const onOver = (): void => tracked.watcher.end(tracked, res);
   // First, so that the timing is complete for all other listeners. A response that has no socket yet, because others on the
   // connection are due before it, emits neither when the connection goes.
-  res.prependListener('finish', onResponseOver);
-  res.prependListener('close', onResponseOver);
+  res.prependListener('finish', onOver);
+  res.prependListener('close', onOver);
 }
 
 /** The timing of a request that an adapter or a profiler is timing; undefined for others. */
 export function getRequestTiming(req: IncomingMessage): RequestTiming | undefined {
   const tracked = trackedRequest(req);
   return tracked && (tracked.timing ?? tracked.watcher.want(tracked));
+}
+
+/**
+ * What an adapter may keep with a timed request, instead of giving it one more property of its own; undefined for others. Before Node
+ * 24 a property costs microseconds on an object whose prototype has been replaced, as Express does with every request: V8 makes a hidden
+ * class of its own for each, and finds nothing it knows in any of them.
+ */
+export function requestSlot(req: IncomingMessage): RequestSlot | undefined {
+  return trackedRequest(req);
 }
 
 /** Sets the template of the route that a timed request has reached. */
@@ -121,20 +148,4 @@ export function setRequestRoute(req: IncomingMessage, route: string): void {
 export function ignoreRequest(req: IncomingMessage): void {
   const tracked = trackedRequest(req);
   tracked?.watcher.ignore(tracked);
-}
-
-function timedWriteHead(this: ServerResponse & Timed, ...args: unknown[]): unknown {
-  const tracked = this[TIMING] as TrackedRequest;
-  try {
-    tracked.watcher.head(tracked, this, args);
-  } catch {
-    // What cannot be noted or added is not worth the response.
-  }
-  // Node's own call, for a head that the app has not written itself; a list of arguments costs more than the rest of this.
-  return args.length === 1 ? tracked.writeHead.call(this, args[0]) : tracked.writeHead.apply(this, args);
-}
-
-function onResponseOver(this: ServerResponse & Timed): void {
-  const tracked = this[TIMING] as TrackedRequest;
-  tracked.watcher.end(tracked, this);
 }

@@ -148,7 +148,7 @@ export class RequestMonitor implements RequestWatcher {
       gcTotalAtStartMs: collecting.totalMs,
       req,
       routeAtEnd,
-      writeHead: writeHeadOf(res),
+      givenRoute: undefined,
       reached: unrouted,
       inFlightIndex: -1,
       endedNumber: -1,
@@ -404,8 +404,4 @@ function routeOf(tracked: TrackedRequest): string {
 /** Node gives the connection of such a request away, to a WebSocket: that it ends without a response is no abort. */
 function isUpgraded(req: (IncomingMessage & { upgrade?: boolean | null }) | undefined): boolean {
   return req?.upgrade === true;
-}
-
-function writeHeadOf(res: ServerResponse): TrackedRequest['writeHead'] {
-  return (res as unknown as Pick<TrackedRequest, 'writeHead'>).writeHead;
 }
