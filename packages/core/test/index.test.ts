@@ -17,6 +17,7 @@ it('exports these names and no other', () => {
      "measureWait",
      "pathBelow",
      "pathOf",
+     "requestSlot",
      "servePprof",
      "setRequestRoute",
      "withLabels",

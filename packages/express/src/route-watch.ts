@@ -13,7 +13,7 @@ const WATCH = Symbol.for('loopprof.routeWatch');
 type Route = { path?: unknown } | undefined;
 
 interface Watched {
-  /** Of a request that is not timed. */
+  /** Where it is not kept with the timing: the request is not timed, or it had a route before, or its route was taken away. */
   [ROUTE]?: Route;
   [WATCH]?: boolean;
 }
@@ -34,16 +34,16 @@ export function watchRoutes(req: Request & Watched): void {
     configurable: true,
     enumerable: true,
     get(this: Request & Watched) {
-      return (requestSlot(this)?.givenRoute as Route) ?? this[ROUTE];
+      return ROUTE in this ? this[ROUTE] : requestSlot(this)?.givenRoute;
     },
     set(this: Request & Watched, route: Route) {
       const slot = requestSlot(this);
+      const isTimed = slot?.req === this;
       // Express says it twice: the router, and then the route itself.
-      if (route && route === slot?.givenRoute) return;
-      if (slot) slot.givenRoute = route;
-      // Whoever takes the route away takes that away, too, which was there before the request was timed.
-      if (!slot || !route) this[ROUTE] = route;
-      if (slot && route) setRequestRoute(this, safeTemplate(templates, this, route));
+      if (route && route === (isTimed ? slot.givenRoute : this[ROUTE])) return;
+      if (isTimed) slot.givenRoute = route;
+      if (!isTimed || !route || ROUTE in this) this[ROUTE] = route;
+      if (route) setRequestRoute(this, safeTemplate(templates, this, route));
     },
   });
 }

@@ -124,27 +124,60 @@ describe('a request that the app sends through itself again, for the same respon
 });
 
 describe("Express's req.route", () => {
-  /** What each step of an app sees of it, with that middleware at either place. */
+  const shown = (req: express.Request): unknown => {
+    const route = req.route as { path: string } | null | undefined;
+    return route?.path ?? route;
+  };
+
+  /** What two requests show of it at each step on their way through an app, and when their response is over. */
   async function seen(first: express.RequestHandler, second: express.RequestHandler): Promise<unknown[]> {
     const routes: unknown[] = [];
     const note: express.RequestHandler = (req, _res, next) => {
-      routes.push((req.route as { path: string } | undefined)?.path ?? req.route);
+      routes.push(shown(req));
       next();
     };
-    const app = express().use(first).use(note);
-    app.get('/:a', note, (_req, _res, next) => next());
-    app.use(second).use(note);
-    app.use((req, _res, next) => {
-      req.route = undefined;
+    const inner = express.Router();
+    inner.get('/inner', (req, _res, next) => {
+      routes.push(`inside ${String(shown(req))}`);
       next();
     });
-    app.use(note).get('/:b', note, (_req, res) => void res.end());
+    const app = express().use(first).use(note);
+    app.get('/:a', note, (req, res, next) => {
+      const derived = Object.create(req, { url: { value: '/inner', writable: true } }) as express.Request;
+      inner(derived, res, () => {
+        routes.push(shown(derived), shown(req));
+        const copy = Object.assign(new IncomingMessage(req.socket), req, { url: '/inner' });
+        Object.setPrototypeOf(copy, app.request);
+        inner(copy as express.Request, res, () => {
+          routes.push(shown(copy as express.Request), shown(req));
+          derived.route = undefined;
+          routes.push(shown(derived), shown(req));
+          next();
+        });
+      });
+    });
+    app.use(second).use(note);
+    app.get('/:b', note, (_req, _res, next) => next());
+    for (const none of [undefined, null])
+      app.use((req, _res, next) => {
+        req.route = none;
+        note(req, _res, next);
+      });
+    app.get('/:c', note, (req, res) => {
+      res.on('close', () => {
+        routes.push(shown(req));
+        req.route = undefined;
+        routes.push(shown(req));
+      });
+      res.end();
+    });
     const server = await listen(app);
     try {
-      await (await fetch(`${server.origin}/x`)).text();
       // From the first request on, an accessor stands in for it.
-      routes.push('again');
-      await (await fetch(`${server.origin}/x`)).text();
+      for (let n = 0; n < 2; n++) {
+        await (await fetch(`${server.origin}/x`)).text();
+        await new Promise(setImmediate);
+      }
       return routes;
     } finally {
       await server.close();
@@ -153,13 +186,17 @@ describe("Express's req.route", () => {
 
   const none: express.RequestHandler = (_req, _res, next) => next();
 
-  it('is what it is without us, wherever the middleware is', async () => {
+  it('is what it is without us, wherever the middleware is, and whether or not a profiler runs', async () => {
     const without = await seen(none, none);
-    const once = [undefined, '/:a', '/:a', undefined, '/:b'];
-    expect(without).toEqual([...once, 'again', ...once]);
+    const derived = ['inside /inner', '/inner', '/:a'];
+    const taken = [undefined, '/:a', '/:a', '/:b', undefined, null, '/:c', '/:c', undefined];
+    const once = [undefined, '/:a', ...derived, ...derived, ...taken];
+    expect(without).toEqual([...once, ...once]);
     const middleware = profilingMiddleware({ profiler, path: false });
     expect(await seen(middleware, none)).toEqual(without);
     expect(await seen(none, middleware)).toEqual(without);
     expect(await seen(middleware, middleware)).toEqual(without);
+    const idle = profilingMiddleware({ profiler: new Profiler({ enableHTTP: false }), path: false });
+    expect(await seen(idle, none)).toEqual(without);
   });
 });

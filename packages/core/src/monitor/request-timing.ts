@@ -53,6 +53,8 @@ export interface LabelledRoute {
 
 /** What an adapter keeps with a request that is being timed. */
 export interface RequestSlot {
+  /** The one that is timed, until its end: what derives from it, or is copied from it, leads here too. */
+  readonly req: IncomingMessage | undefined;
   /** The route as the framework has given it. */
   givenRoute: unknown;
 }
@@ -101,8 +103,8 @@ export function trackedRequest(req: IncomingMessage): TrackedRequest | undefined
 
 /**
  * Has the watcher of `tracked` told how the response goes on; throws where the response does not let itself be watched. The response
- * gets no mark of its own: that costs as {@link requestSlot} says, and an app may send a request that it has made itself through its own
- * middleware again, for the same response.
+ * gets no mark beside `writeHead`: that costs as {@link requestSlot} says, and an app may send a request that it has made itself through
+ * its own middleware again, for the same response.
  */
 export function watchResponse(tracked: TrackedRequest, req: IncomingMessage, res: ServerResponse): void {
   const { writeHead } = res as unknown as { writeHead: WriteHead };
