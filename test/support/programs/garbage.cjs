@@ -1,5 +1,6 @@
-// Serves an app and asks it for one URL over and over, then prints how often garbage was collected and how much of it had come to be
-// among the old objects before: argv is a plan as JSON, { framework, config (null: no profiler), requests }.
+// Serves an app and asks it for one URL over and over, then prints how many answers there were, how many the profiler has counted, how often
+// garbage was collected and how much of it had come to be among the old objects before: argv is a plan as JSON, { framework, config
+// (null: no profiler), requests }.
 const { createServer } = require('node:http');
 const { connect } = require('node:net');
 const { PerformanceObserver } = require('node:perf_hooks');
@@ -11,13 +12,13 @@ const REQUEST = 'GET /users/7 HTTP/1.1\r\nHost: localhost\r\n\r\n';
 const { framework, config, requests } = JSON.parse(process.argv[2]);
 
 const apps = {
-  async express(profiler) {
+  express(profiler) {
     const app = require('express')();
     if (profiler) app.use(require('@loopprof/express').profilingMiddleware({ profiler }));
     app.get('/users/:id', (req, res) => res.json({ id: req.params.id }));
     return app;
   },
-  async koa(profiler) {
+  koa(profiler) {
     const app = new (require('koa'))();
     const router = new (require('@koa/router'))();
     if (profiler) app.use(require('@loopprof/koa').profilingMiddleware({ profiler }));
@@ -26,13 +27,26 @@ const apps = {
   },
 };
 
+let answers = 0;
+
 function ask(port, count) {
   return new Promise((resolve, reject) => {
     const socket = connect(port, '127.0.0.1').setNoDelay(true).on('error', reject).on('close', resolve);
     const next = () => (count-- > 0 ? socket.write(REQUEST) : socket.destroy());
-    socket.on('data', next);
+    socket.on('data', (chunk) => {
+      if (chunk.toString('latin1', 0, 12) === 'HTTP/1.1 200') answers += 1;
+      next();
+    });
     next();
   });
+}
+
+async function counted(profiler) {
+  const request = { method: 'GET', url: '/requests', path: '/requests', headers: {}, httpVersion: '1.1' };
+  const { signal } = new AbortController();
+  const { body } = await profiler.createHandler({ access: 'public' })({ ...request, signal });
+  const { series } = JSON.parse(Buffer.from(body).toString());
+  return series.map(({ route, statusClass, count }) => ({ route, statusClass, count }));
 }
 
 const oldBytes = () =>
@@ -41,7 +55,7 @@ const oldBytes = () =>
 (async () => {
   const profiler = config && new Profiler({ enableHTTP: false, ...config });
   await profiler?.start();
-  const server = createServer(await apps[framework](profiler));
+  const server = createServer(apps[framework](profiler));
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address();
   // What has come to be among the old objects, whether or not it was collected there since.
@@ -56,6 +70,7 @@ const oldBytes = () =>
   });
   observer.observe({ entryTypes: ['gc'] });
   await Promise.all(Array.from({ length: CONNECTIONS }, () => ask(port, requests / CONNECTIONS)));
-  console.log(JSON.stringify({ collections, agedBytesPerRequest: agedBytes / requests }));
+  const series = profiler ? await counted(profiler) : [];
+  console.log(JSON.stringify({ answers, series, collections, agedBytesPerRequest: agedBytes / requests }));
   process.exit();
 })();

@@ -59,54 +59,35 @@ export interface RequestSlot {
   givenRoute: unknown;
 }
 
-type WriteHead = (this: ServerResponse, ...args: unknown[]) => ServerResponse;
-
-/** What the requests of a method begin with. */
-export interface Beginning {
+/** A request that is being timed. */
+export interface TrackedRequest extends RequestSlot {
   readonly method: string;
-  readonly unrouted: LabelledRoute;
-}
-
-/**
- * A request that is being timed. A class, because V8 watches how long objects of one and the same literal live: a process that has once
- * collected garbage at the wrong moment would give all later ones a place among the old objects.
- */
-export class TrackedRequest implements RequestSlot {
-  readonly method: string;
-  route: string | undefined = undefined;
+  route: string | undefined;
   readonly startedAtMs: number;
-  headersAtMs: number | undefined = undefined;
-  endedAtMs: number | undefined = undefined;
-  statusCode: number | undefined = undefined;
-  aborted = false;
+  headersAtMs: number | undefined;
+  endedAtMs: number | undefined;
+  statusCode: number | undefined;
+  aborted: boolean;
   /** What loggers get, once somebody has asked: it leads neither to the request nor to its secrets. */
-  timing: { -readonly [Field in keyof RequestTiming]: RequestTiming[Field] } | undefined = undefined;
+  timing: { -readonly [Field in keyof RequestTiming]: RequestTiming[Field] } | undefined;
   readonly watcher: RequestWatcher;
-  blockedTotalAtStartMs = 0;
-  gcTotalAtStartMs = 0;
+  readonly blockedTotalAtStartMs: number;
+  readonly gcTotalAtStartMs: number;
   /** Let go at the end: what is remembered of a request must not keep all of it. */
-  req: IncomingMessage | undefined = undefined;
-  routeAtEnd: RouteAtEnd | undefined = undefined;
-  givenRoute: unknown = undefined;
-  /** What the response had before. */
-  writeHead: WriteHead | undefined = undefined;
+  req: IncomingMessage | undefined;
+  readonly routeAtEnd: RouteAtEnd | undefined;
   /** The last route it has reached, or that of those that have reached none. */
   reached: LabelledRoute;
   /** Where it is among those in flight; -1: it is not. */
-  inFlightIndex = -1;
+  inFlightIndex: number;
   /** Its number among those that have ended; -1 before. */
-  endedNumber = -1;
+  endedNumber: number;
   /** Numbers of the signs of work on it; -1: none. */
-  beginSign = -1;
-  headSign = -1;
-
-  constructor(watcher: RequestWatcher, { method, unrouted }: Beginning, startedAtMs: number) {
-    this.watcher = watcher;
-    this.method = method;
-    this.reached = unrouted;
-    this.startedAtMs = startedAtMs;
-  }
+  beginSign: number;
+  headSign: number;
 }
+
+type WriteHead = (this: ServerResponse, ...args: unknown[]) => ServerResponse;
 
 /** Registered, so that every copy of this package sees that a request is timed already. */
 const TIMING = Symbol.for('loopprof.request');
@@ -121,68 +102,30 @@ export function trackedRequest(req: IncomingMessage): TrackedRequest | undefined
 }
 
 /**
- * Has the watcher of `tracked` told how the response goes on; throws where the response does not let itself be watched.
- *
- * No function is made for a request: V8 came to give such functions a place among the old objects, and kept all that they lead to, the
- * whole request, until it collected those as well.
+ * Has the watcher of `tracked` told how the response goes on; throws where the response does not let itself be watched. The response
+ * gets no mark beside `writeHead`: that costs as {@link requestSlot} says, and an app may send a request that it has made itself through
+ * its own middleware again, for the same response.
  */
-export function watchResponse(
-  tracked: TrackedRequest,
-  req: IncomingMessage,
-  res: ServerResponse & Timed,
-): void {
-  if (res[TIMING]) watchToo(tracked, res);
-  else {
-    tracked.writeHead = writeHeadOf(res);
-    res.writeHead = timedWriteHead;
-    res[TIMING] = tracked;
-    watchEnd(res, onResponseOver);
-  }
-  (req as Timed)[TIMING] = tracked;
-}
-
-function timedWriteHead(this: ServerResponse & Timed, ...args: unknown[]): ServerResponse {
-  const tracked = this[TIMING] as TrackedRequest;
-  const writeHead = tracked.writeHead as WriteHead;
-  noteHead(tracked, this, args);
-  // Node's own call, for a head that the app has not written itself; a list of arguments costs more than the rest of this.
-  return args.length === 1 ? writeHead.call(this, args[0]) : writeHead.apply(this, args);
-}
-
-function onResponseOver(this: ServerResponse & Timed): void {
-  const tracked = this[TIMING] as TrackedRequest;
-  tracked.watcher.end(tracked, this);
-}
-
-/** For a response that leads to another request already: an app has sent one that it has made itself through itself. */
-function watchToo(tracked: TrackedRequest, res: ServerResponse): void {
-  const writeHead = writeHeadOf(res);
-  res.writeHead = function timedWriteHead(this: ServerResponse, ...args: unknown[]) {
-    noteHead(tracked, this, args);
-    return writeHead.apply(this, args);
+export function watchResponse(tracked: TrackedRequest, req: IncomingMessage, res: ServerResponse): void {
+  const { writeHead } = res as unknown as { writeHead: WriteHead };
+  // Not written where it is assigned: V8 makes a function literal that becomes a property an old object at once, and that would keep all it
+  // leads to, the whole request, until old objects are collected.
+  const timedWriteHead = function (this: ServerResponse, ...args: unknown[]): ServerResponse {
+    try {
+      tracked.watcher.head(tracked, this, args);
+    } catch {
+      // What cannot be noted or added is not worth the response.
+    }
+    // Node's own call, for a head that the app has not written itself; a list of arguments costs more than the rest of this.
+    return args.length === 1 ? writeHead.call(this, args[0]) : writeHead.apply(this, args);
   };
-  watchEnd(res, () => tracked.watcher.end(tracked, res));
-}
-
-function noteHead(tracked: TrackedRequest, res: ServerResponse, args: unknown[]): void {
-  try {
-    tracked.watcher.head(tracked, res, args);
-  } catch {
-    // What cannot be noted or added is not worth the response.
-  }
-}
-
-/**
- * Calls `listener` first, so that the timing is complete for all others. A response that has no socket yet, because others on the
- * connection are due before it, emits neither when the connection goes.
- */
-function watchEnd(res: ServerResponse, listener: (this: ServerResponse & Timed) => void): void {
-  res.prependListener('finish', listener);
-  res.prependListener('close', listener);
-}
-
-function writeHeadOf(res: ServerResponse): WriteHead {
-  return (res as unknown as { writeHead: WriteHead }).writeHead;
+  res.writeHead = timedWriteHead;
+  (req as Timed)[TIMING] = tracked;
+  const onOver = (): void => tracked.watcher.end(tracked, res);
+  // First, so that the timing is complete for all other listeners. A response that has no socket yet, because others on the
+  // connection are due before it, emits neither when the connection goes.
+  res.prependListener('finish', onOver);
+  res.prependListener('close', onOver);
 }
 
 /** The timing of a request that an adapter or a profiler is timing; undefined for others. */

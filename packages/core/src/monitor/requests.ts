@@ -10,14 +10,13 @@ import type { EventLoopMonitor } from './event-loop.js';
 import { InFlightRequests } from './in-flight-requests.js';
 import type { Intervals } from './intervals.js';
 import {
-  TrackedRequest,
   trackedRequest,
   watchResponse,
-  type Beginning,
   type LabelledRoute,
   type RequestTiming,
   type RequestWatcher,
   type RouteAtEnd,
+  type TrackedRequest,
 } from './request-timing.js';
 import { routeNameOf, UNROUTED } from './route-names.js';
 import type { RouteOwner, RunningRoutes } from './running-routes.js';
@@ -73,6 +72,12 @@ const BEATS_TO_SETTLE = 3;
 /** Once a second. */
 const BEATS_PER_SWEEP = 50;
 
+/** What the requests of a method begin with. */
+interface Beginning {
+  readonly method: string;
+  readonly unrouted: LabelledRoute;
+}
+
 /** How a request has ended. */
 type RequestEnd = Pick<TrackedRequest, 'statusCode' | 'aborted'> & { readonly endedAtMs: number };
 
@@ -127,18 +132,34 @@ export class RequestMonitor implements RequestWatcher {
     if (trackedRequest(req)) return;
     const { running, eventLoop, collecting } = this.options;
     const last = this.#beginning;
-    const beginning = last && last.method === req.method ? last : this.#beginningOf(req.method);
+    const { method, unrouted } = last && last.method === req.method ? last : this.#beginningOf(req.method);
     const startedAtMs = clockMs();
-    const tracked = new TrackedRequest(this, beginning, startedAtMs);
-    tracked.req = req;
-    tracked.routeAtEnd = routeAtEnd;
-    tracked.blockedTotalAtStartMs = eventLoop.blocked.totalMs;
-    tracked.gcTotalAtStartMs = collecting.totalMs;
+    const tracked: TrackedRequest = {
+      method,
+      route: undefined,
+      startedAtMs,
+      headersAtMs: undefined,
+      endedAtMs: undefined,
+      statusCode: undefined,
+      aborted: false,
+      timing: undefined,
+      watcher: this,
+      blockedTotalAtStartMs: eventLoop.blocked.totalMs,
+      gcTotalAtStartMs: collecting.totalMs,
+      req,
+      routeAtEnd,
+      givenRoute: undefined,
+      reached: unrouted,
+      inFlightIndex: -1,
+      endedNumber: -1,
+      beginSign: -1,
+      headSign: -1,
+    };
     watchResponse(tracked, req, res);
     this.#inFlight.add(tracked);
     this.#begunCount += 1;
     eventLoop.mark(startedAtMs);
-    if (!beginning.unrouted.enter(true)) tracked.beginSign = running.note(startedAtMs, tracked);
+    if (!unrouted.enter(true)) tracked.beginSign = running.note(startedAtMs, tracked);
     // Answered before it came here: nothing will be heard of it any more.
     if (res.writableFinished || res.destroyed) this.end(tracked, res);
   }
