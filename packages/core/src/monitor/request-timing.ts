@@ -108,8 +108,8 @@ export function trackedRequest(req: IncomingMessage): TrackedRequest | undefined
  */
 export function watchResponse(tracked: TrackedRequest, req: IncomingMessage, res: ServerResponse): void {
   const { writeHead } = res as unknown as { writeHead: WriteHead };
-  // Not written where it is assigned: V8 makes a function literal that becomes a property an old object at once, and that would keep all it
-  // leads to, the whole request, until old objects are collected.
+  // Not on the right of the assignment: a function literal that is assigned to a property V8 makes among the old objects at once, where it
+  // would keep the whole request until those are collected.
   const timedWriteHead = function (this: ServerResponse, ...args: unknown[]): ServerResponse {
     try {
       tracked.watcher.head(tracked, this, args);
