@@ -108,8 +108,8 @@ export function trackedRequest(req: IncomingMessage): TrackedRequest | undefined
  */
 export function watchResponse(tracked: TrackedRequest, req: IncomingMessage, res: ServerResponse): void {
   const { writeHead } = res as unknown as { writeHead: WriteHead };
-  // Not on the right of the assignment: a function literal that is assigned to a property V8 makes among the old objects at once, where it
-  // would keep the whole request until those are collected.
+  // A constant first: where a function literal is assigned to a property, V8 makes it among the old objects, and there it would keep the whole
+  // request until those are collected.
   const timedWriteHead = function (this: ServerResponse, ...args: unknown[]): ServerResponse {
     try {
       tracked.watcher.head(tracked, this, args);
