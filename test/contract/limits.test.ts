@@ -78,7 +78,12 @@ describe('guessing tokens', () => {
       for (let index = 0; index < 12; index++) {
         if ((await guess(`guess-${index}-0123456789`)).status === 401) wrong += 1;
       }
-      const slowed = await guess('guess-again-0123456789');
+      // The wait of earlier guesses may just be over. Then this guess begins the next one, which is twice as long.
+      let slowed = await guess('guess-again-0123456789');
+      if (slowed.status === 401) {
+        wrong += 1;
+        slowed = await guess('guess-again-0123456789');
+      }
       expect([name, slowed.status, slowed.headers['retry-after']]).toEqual([
         name,
         429,
