@@ -39,6 +39,11 @@ const { values } = parseArgs({
 const SERVER_CORE = 0;
 const LOAD_CORE = 1;
 const CONNECTIONS = 16;
+/**
+ * Seconds. While the others warm up a process is idle, and 16 s of that make V8 collect its garbage and let go of what it has compiled: the
+ * second after that takes half as much again, in whichever process it was, the bare one included.
+ */
+const WARM_AGAIN = 2;
 /** Cores that others may keep busy. */
 const QUIET = 0.12;
 
@@ -162,10 +167,9 @@ async function inFreshProcesses(group, binary, round) {
       entry.server = await Server.start(binary, entry.name, entry.framework);
       entry.node = entry.server.node;
       await entry.server.measure(warmUp);
-      if (!values.aged) continue;
-      await entry.server.age();
-      await entry.server.measure(1);
+      if (values.aged) await entry.server.age();
     }
+    for (const { server } of group) await server.measure(WARM_AGAIN);
     await measureRound(group, round);
     for (const { framework, name, server } of group) {
       const counted = await server.counted();
