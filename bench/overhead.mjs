@@ -1,6 +1,6 @@
 // CPU per request of an app with loopprof and without, and with others. Prints tables; asserts nothing.
 //   node bench/overhead.mjs [--nodes 20,24] [--frameworks express,koa,fastify] [--only bare,everything] [--peers]
-//                           [--rounds 7] [--seconds 4] [--warm-up 3] [--patience 3] [--young 16] [--aged]
+//                           [--rounds 7] [--seconds 4] [--warm-up 3] [--patience 3] [--young 16] [--aged] [--alone]
 // --nodes takes major versions that `npm run nodes` has fetched; without it the Node that runs this is measured. --peers installs
 // the packages of others into .cache/peers and measures them too. A round is so many seconds for each, one at a time in turns, in
 // processes of its own; a second in which others kept the machine busy is measured again, up to --patience times. It needs two cores or more.
@@ -9,6 +9,7 @@
 // it happens to stand. 0 leaves it to V8.
 // --aged has every process go through five full collections while it is idle, before it is measured: V8 forgets there what Node's ticks
 // look like, and each `process.nextTick()` costs four times as much and more from then on, where nobody prevents it.
+// --alone has no process rest while others are measured: each is started when the one before has ended.
 import { spawn } from 'node:child_process';
 import { availableParallelism, cpus } from 'node:os';
 import { fileURLToPath } from 'node:url';
@@ -34,6 +35,7 @@ const { values } = parseArgs({
     patience: { type: 'string', default: '3' },
     young: { type: 'string', default: '16' },
     aged: { type: 'boolean', default: false },
+    alone: { type: 'boolean', default: false },
   },
 });
 const SERVER_CORE = 0;
@@ -155,7 +157,10 @@ async function run({ major, binary }) {
   );
   for (let round = 0; round < rounds; round++) {
     process.stderr.write(`Node ${major}: round ${round + 1} of ${rounds}\n`);
-    for (const group of rotated(groups, round)) await inFreshProcesses(group, binary, round);
+    for (const group of rotated(groups, round)) {
+      const present = values.alone ? rotated(group, round).map((entry) => [entry]) : [group];
+      for (const entries of present) await inFreshProcesses(entries, binary, round);
+    }
   }
   print(groups.flat());
 }
@@ -234,7 +239,7 @@ function print(entries) {
 }
 
 console.log(`${cpus()[0]?.model ?? 'unknown CPU'}, ${availableParallelism()} cores; GET /users/:id with a small JSON answer, ${CONNECTIONS} connections; semi-spaces
-${young > 0 ? `of ${young} MB` : 'as V8 sizes them'}; median (lowest-highest) of ${rounds} rounds of ${seconds} s${values.aged ? ', aged' : ''}; each ratio is to the bare app of the same round.`);
+${young > 0 ? `of ${young} MB` : 'as V8 sizes them'}; median (lowest-highest) of ${rounds} rounds of ${seconds} s${values.aged ? ', aged' : ''}${values.alone ? ', each alone' : ''}; each ratio is to the bare app of the same round.`);
 if (!canPin || availableParallelism() < 2)
   console.log('The server and who asks it share their cores here: ratios are less certain.');
 for (const node of nodes) await run(node);

@@ -169,14 +169,14 @@ describe('what is pending', () => {
         await tell('timers 100000');
         for (const path of ['goroutine', 'goroutine?debug=1', 'goroutine?debug=2', 'goroutineleak']) {
           const longestMs: number[] = [];
-          for (let round = 0; round < 3; round++) {
+          for (let round = 0; round < 5; round++) {
             await takeLongestTurn();
             await (await fetch(`${url}/${path}`)).arrayBuffer();
             longestMs.push(await takeLongestTurn());
           }
-          // A garbage collection falls into one of them now and then.
+          // A garbage collection falls into one of them now and then; of three, two were that slow once.
           longestMs.sort((a, b) => a - b);
-          expect([path, (longestMs[1] as number) < 20 || longestMs]).toEqual([path, true]);
+          expect([path, (longestMs[2] as number) < 20 || longestMs]).toEqual([path, true]);
         }
       },
       { asyncSampleRate: 1 },
