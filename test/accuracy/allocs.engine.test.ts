@@ -1,6 +1,6 @@
 /** Allocations against programs that allocate known amounts. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { startService } from '../support/child.js';
+import { NOTHING_INLINED, startService } from '../support/child.js';
 import { fetchProfile } from '../support/fetch.js';
 import {
   COUNTS_TOTALS,
@@ -29,7 +29,10 @@ interface Program {
 }
 
 async function runProgram(config: object, use: (program: Program) => Promise<void>): Promise<void> {
-  const service = await startService('allocate.cjs', { args: [JSON.stringify(config)] });
+  const service = await startService('allocate.cjs', {
+    args: [JSON.stringify(config)],
+    nodeArgs: NOTHING_INLINED,
+  });
   const [base = '', origin = ''] = service.line.split(' ').map((url) => url.replace(/\/$/, ''));
   const notesOf = async (path: string): Promise<string> => {
     const response = await fetch(`${base}/${path}`);

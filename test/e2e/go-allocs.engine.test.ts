@@ -1,6 +1,6 @@
 /** What `go tool pprof` makes of heap, allocs and delta_heap, binary and as text, on every Node. */
 import { readFileSync, writeFileSync } from 'node:fs';
-import { startService, type Service } from '../support/child.js';
+import { NOTHING_INLINED, startService, type Service } from '../support/child.js';
 import { GoPprof } from '../support/go-pprof.js';
 import {
   COUNTS_TOTALS,
@@ -18,7 +18,10 @@ describeWith('go', 'go tool pprof of allocations', () => {
   let program = '';
 
   beforeAll(async () => {
-    service = await startService('allocate.cjs', { args: [JSON.stringify({ memorySampleBytes: 65_536 })] });
+    service = await startService('allocate.cjs', {
+      args: [JSON.stringify({ memorySampleBytes: 65_536 })],
+      nodeArgs: NOTHING_INLINED,
+    });
     [base = '', program = ''] = service.line.split(' ').map((url) => url.replace(/\/$/, ''));
     await ask('/keep?mb=30');
     await ask('/litter?mb=50');

@@ -20,6 +20,12 @@ export interface RunOptions {
 
 export const PROGRAMS = join(__dirname, 'programs');
 
+/**
+ * What V8 has inlined counts as part of its caller. For `nodeArgs`, since V8 aborts the process when this flag changes while it
+ * compiles on another thread.
+ */
+export const NOTHING_INLINED = ['--max-inlined-bytecode-size=0'];
+
 function start(file: string, { args = [], nodeArgs = [], env = {}, cwd }: RunOptions): ChildProcess {
   return spawn(process.execPath, [...nodeArgs, file.startsWith('/') ? file : join(PROGRAMS, file), ...args], {
     stdio: ['pipe', 'pipe', 'pipe'],

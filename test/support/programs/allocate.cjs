@@ -1,11 +1,7 @@
 // Serves a Profiler with JSON.parse(argv[2]) and prints its index page's URL and one of its own: GET /litter?mb=N allocates N MB of
-// short-lived objects, 60 : 30 : 10 by function, GET /keep?mb=N keeps as much, GET /drop lets go of that.
+// short-lived objects, 60 : 30 : 10 by function, GET /keep?mb=N keeps as much, GET /drop lets go of that. Runs with NOTHING_INLINED.
 const { createServer } = require('node:http');
-const { setFlagsFromString } = require('node:v8');
 const { Profiler } = require('@loopprof/core');
-
-// What V8 has inlined counts as part of its caller.
-setFlagsFromString('--max-inlined-bytecode-size=0');
 
 // 126 doubles of 8 bytes and two headers: 1 KiB.
 const record = (n) => new Array(126).fill(n + 0.5);

@@ -51,7 +51,9 @@ function turn() {
 }
 
 const profiler = new Profiler({ httpAddr: 'localhost:0', memorySampleBytes: 16_384 });
-profiler.start().then(() => {
+async function main() {
+  await profiler.start();
   turn();
   console.log(profiler.address);
-});
+}
+main();
