@@ -1,6 +1,7 @@
 /** One request on its way: what everybody may know of it, and what is needed to time it. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { RouteSeries } from './series.js';
+import { addServerTiming } from './server-timing.js';
 
 /** What is known of one request, as it goes. Times are monotonic, as `performance.now()`. */
 export interface RequestTiming {
@@ -31,7 +32,8 @@ export type RouteAtEnd = (reached: ReachedRoute, req: IncomingMessage) => string
 /** What times a request. */
 export interface RequestWatcher {
   reach(tracked: TrackedRequest, route: string): void;
-  head(tracked: TrackedRequest, res: ServerResponse, args: unknown[]): void;
+  /** The response's head is being written, with that first argument of `writeHead`; gives the value to add to it as `Server-Timing`. */
+  head(tracked: TrackedRequest, res: ServerResponse, statusCode: unknown): string | undefined;
   end(tracked: TrackedRequest, res: ServerResponse): void;
   ignore(tracked: TrackedRequest): void;
   /** Gives what others may see of it, which is kept up to date from then on. */
@@ -112,11 +114,13 @@ export function watchResponse(tracked: TrackedRequest, req: IncomingMessage, res
   // request until those are collected.
   const timedWriteHead = function (this: ServerResponse, ...args: unknown[]): ServerResponse {
     try {
-      tracked.watcher.head(tracked, this, args);
+      const serverTiming = tracked.watcher.head(tracked, this, args[0]);
+      if (serverTiming !== undefined) addServerTiming(this, args, serverTiming);
     } catch {
       // What cannot be noted or added is not worth the response.
     }
-    // Node's own call, for a head that the app has not written itself; a list of arguments costs more than the rest of this.
+    // Node's own call, for a head that the app has not written itself; a list of arguments costs more than the rest of this, and V8 makes
+    // none where it sees none passed on.
     return args.length === 1 ? writeHead.call(this, args[0]) : writeHead.apply(this, args);
   };
   res.writeHead = timedWriteHead;

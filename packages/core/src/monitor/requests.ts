@@ -29,7 +29,7 @@ import {
   type Series,
   type SeriesReport,
 } from './series.js';
-import { addServerTiming, SERVER_TIMING } from './server-timing.js';
+import { SERVER_TIMING } from './server-timing.js';
 
 /** Where requests are labelled. */
 export interface RequestLabels {
@@ -77,9 +77,6 @@ interface Beginning {
   readonly method: string;
   readonly unrouted: LabelledRoute;
 }
-
-/** How a request has ended. */
-type RequestEnd = Pick<TrackedRequest, 'statusCode' | 'aborted'> & { readonly endedAtMs: number };
 
 interface RequestMonitorOptions {
   maxSeries: number;
@@ -183,12 +180,9 @@ export class RequestMonitor implements RequestWatcher {
     if (tracked.inFlightIndex < 0) return;
     // HTTP/2 takes a stream that was reset for finished, ended or not.
     const isWhole = res.writableFinished && res.writableEnded;
-    const aborted = !isWhole && (res.headersSent || !isUpgraded(tracked.req));
-    this.#count(tracked, {
-      endedAtMs: clockMs(),
-      statusCode: res.headersSent ? res.statusCode : undefined,
-      aborted,
-    });
+    tracked.aborted = !isWhole && (res.headersSent || !isUpgraded(tracked.req));
+    tracked.statusCode = res.headersSent ? res.statusCode : undefined;
+    this.#count(tracked);
   }
 
   /** Called on every beat of the event loop's monitor: counts the requests that have ended, and settles those that did some beats ago. */
@@ -224,14 +218,14 @@ export class RequestMonitor implements RequestWatcher {
     return timing;
   }
 
-  /** The response's head is being written, with these arguments of `writeHead`. */
-  head(tracked: TrackedRequest, res: ServerResponse, args: unknown[]): void {
+  /** The response's head is being written; gives the value to add to it as `Server-Timing`. */
+  head(tracked: TrackedRequest, res: ServerResponse, statusCode: unknown): string | undefined {
     const { timing, startedAtMs } = tracked;
-    if (res.headersSent) return;
+    if (res.headersSent) return undefined;
     const refusedBefore = tracked.headersAtMs !== undefined;
     const headersAtMs = clockMs();
     tracked.headersAtMs = headersAtMs;
-    tracked.statusCode = typeof args[0] === 'number' ? args[0] : res.statusCode;
+    tracked.statusCode = typeof statusCode === 'number' ? statusCode : res.statusCode;
     if (timing) Object.assign(timing, { headersAtMs, statusCode: tracked.statusCode });
     const { running, serverTiming, eventLoop, collecting } = this.options;
     eventLoop.markWithin(headersAtMs);
@@ -240,11 +234,10 @@ export class RequestMonitor implements RequestWatcher {
       tracked.headSign = running.note(headersAtMs, tracked);
     }
     // A head that Node has refused may have left ours behind.
-    if (!serverTiming || (refusedBefore && res.hasHeader(SERVER_TIMING))) return;
+    if (!serverTiming || (refusedBefore && res.hasHeader(SERVER_TIMING))) return undefined;
     const loop = eventLoop.blockedSinceMs(startedAtMs, tracked.blockedTotalAtStartMs);
     const gc = collecting.coveredMs(startedAtMs, headersAtMs, tracked.gcTotalAtStartMs);
-    const value = `app;dur=${(headersAtMs - startedAtMs).toFixed(1)}, loop;desc="event loop blocked";dur=${loop.toFixed(1)}, gc;dur=${gc.toFixed(1)}`;
-    addServerTiming(res, args, value);
+    return `app;dur=${(headersAtMs - startedAtMs).toFixed(1)}, loop;desc="event loop blocked";dur=${loop.toFixed(1)}, gc;dur=${gc.toFixed(1)}`;
   }
 
   /**
@@ -281,17 +274,20 @@ export class RequestMonitor implements RequestWatcher {
       const { req } = tracked;
       // A request that somebody has made by hand has no socket, whatever its type says.
       const socket: { destroyed: boolean } | undefined = req?.socket;
-      if (socket?.destroyed)
-        this.#count(tracked, { endedAtMs: clockMs(), statusCode: undefined, aborted: !isUpgraded(req) });
+      if (!socket?.destroyed) continue;
+      tracked.aborted = !isUpgraded(req);
+      tracked.statusCode = undefined;
+      this.#count(tracked);
     }
   }
 
-  #count(tracked: TrackedRequest, { endedAtMs, statusCode, aborted }: RequestEnd): void {
+  /** Counts a request that ends now, and of which it is known how. */
+  #count(tracked: TrackedRequest): void {
     if (!this.#inFlight.delete(tracked)) return;
+    const endedAtMs = clockMs();
     this.options.eventLoop.markWithin(endedAtMs);
     tracked.endedAtMs = endedAtMs;
-    tracked.statusCode = statusCode;
-    tracked.aborted = aborted;
+    const { statusCode, aborted } = tracked;
     const route = routeOf(tracked);
     // Whoever names the route may have been the first to ask for it.
     if (tracked.timing)
@@ -392,9 +388,9 @@ function ownerOf({ method, route }: TrackedRequest): RouteOwner {
 }
 
 function routeOf(tracked: TrackedRequest): string {
-  const { routeAtEnd, req, method, route, statusCode } = tracked;
+  const { routeAtEnd, req } = tracked;
   try {
-    if (routeAtEnd && req) tracked.route = routeAtEnd({ method, route, statusCode }, req);
+    if (routeAtEnd && req) tracked.route = routeAtEnd(tracked, req);
   } catch {
     // An adapter that cannot name a route must not become the app's uncaught exception.
   }
