@@ -388,9 +388,9 @@ function ownerOf({ method, route }: TrackedRequest): RouteOwner {
 }
 
 function routeOf(tracked: TrackedRequest): string {
-  const { routeAtEnd, req } = tracked;
+  const { routeAtEnd, req, method, route, statusCode } = tracked;
   try {
-    if (routeAtEnd && req) tracked.route = routeAtEnd(tracked, req);
+    if (routeAtEnd && req) tracked.route = routeAtEnd({ method, route, statusCode }, req);
   } catch {
     // An adapter that cannot name a route must not become the app's uncaught exception.
   }
